@@ -1,0 +1,1 @@
+"""Know-how: five specialists and the contract of their tools."""

@@ -1,0 +1,1 @@
+"""Managed models with real data."""

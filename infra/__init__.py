@@ -1,0 +1,1 @@
+"""What mendloop stands on."""

@@ -1,0 +1,1 @@
+"""Decides: state, goals, planner, graph, controller, journal, command line."""

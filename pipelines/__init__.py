@@ -1,0 +1,1 @@
+"""What runs in Kubeflow: components and pipelines."""

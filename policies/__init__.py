@@ -1,0 +1,1 @@
+"""May we? Guardrails as data, judged by pure code."""

@@ -1,0 +1,1 @@
+"""What engineers rehearse: worlds, scenarios, scores."""

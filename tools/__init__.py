@@ -1,0 +1,1 @@
+"""Hands: one port per need, one file per vendor, and the statistics."""

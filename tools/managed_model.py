@@ -1,0 +1,189 @@
+"""``kind: ManagedModel``: everything mendloop may assume about one model it keeps healthy.
+
+Durations are written ``90s``, ``30m``, ``12h``, ``14d``. Event time rules windows, label delays and
+probation; the wall clock rules deadlines.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator
+
+from tools.schema import DocumentValue, FeatureSchema
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+
+
+def _parse_duration(value: Any) -> Any:
+    if isinstance(value, str):
+        match = _DURATION.match(value)
+        if match is None:
+            raise ValueError(f"expected a duration such as 90s, 30m, 12h or 14d, got {value!r}")
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    return value
+
+
+def _format_duration(value: timedelta) -> str:
+    return f"{value.total_seconds():g}s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_parse_duration),
+    PlainSerializer(_format_duration),
+    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern}),
+]
+
+
+class Metadata(DocumentValue):
+    """Names the target: the served model ``namespace/name``."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    namespace: str = Field(default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    labels: dict[str, str] = {}
+
+
+class Label(DocumentValue):
+    """What turns out to be true, and when it is known."""
+
+    name: str
+    delay: Duration
+    """A row counts as matured once the log's watermark is this far past its event time. Judging
+    earlier is biased: here, flights that are on time report first."""
+    min_rate: float = Field(default=0.8, ge=0, le=1)
+    """Below this share of labelled matured rows, quality is unknown (a broken label feed)."""
+
+
+class Data(DocumentValue):
+    """Where training data comes from and what it must look like."""
+
+    history: str
+    """Path or fsspec URL of a Parquet or CSV file from before the prediction log began."""
+    min_rows: int = Field(default=1000, ge=1)
+    max_null_rate: float = Field(default=0.05, ge=0, le=1)
+    """Per column that is not nullable."""
+
+
+class Training(DocumentValue):
+    """What the pipeline may try."""
+
+    families: tuple[Literal["hist_gradient_boosting", "random_forest", "logistic_regression"], ...]
+    search_candidates: int = Field(default=4, ge=1, le=200)
+    """Points of the randomized search, over all families; few, because the gate decides."""
+    holdout: Duration = timedelta(days=14)
+    """The newest matured event time, kept from fitting, on which gates compare to the champion."""
+    recent: Duration = timedelta(days=60)
+    """How far back ``retrain_recent`` looks; ``retrain_full`` uses everything trusted."""
+    timeout: Duration = timedelta(minutes=20)
+    """Wall clock for one run; after it the run counts as hung."""
+
+
+class Gate(DocumentValue):
+    """A condition that a challenger must pass before it may be registered as one."""
+
+    metric: Literal["log_loss", "brier", "roc_auc", "accuracy", "f1", "precision", "recall"]
+    minimum: float | None = None
+    maximum: float | None = None
+    not_worse_than_champion_by: float | None = Field(default=None, ge=0)
+    """On the same held-out rows; in the metric's own units."""
+    slices: tuple[str, ...] = ()
+    """Category columns in each of whose values (with enough rows) the comparison must hold too."""
+
+
+class Serving(DocumentValue):
+    """How the model is served."""
+
+    route: str
+    """Name of the VirtualService in the target's namespace."""
+    host: str
+    """Destination host of its routes; the versions are its subsets."""
+    latency_objective: Duration = timedelta(milliseconds=250)
+    ready_within: Duration = timedelta(seconds=60)
+
+
+class Rollout(DocumentValue):
+    """How a challenger earns its traffic."""
+
+    steps_percent: tuple[int, ...] = (5, 25, 50, 100)
+    step_deadline: Duration = timedelta(minutes=5)
+    """Wall clock without a decision after which the canary is undone."""
+    harm_budget: float = Field(default=0.005, gt=0, lt=1)
+    """Most extra bad answers (errors or slow), as a share of *all* requests, that a step may risk:
+    the margin of a step is this divided by its traffic share."""
+    probation: Duration = timedelta(days=14)
+    """Event time for which the former champion stays warm after a promotion."""
+
+    @field_validator("steps_percent")
+    @classmethod
+    def _rising_to_100(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        rising = all(a < b for a, b in itertools.pairwise(steps))
+        if not steps or not rising or steps[0] < 1 or steps[-1] != 100:
+            raise ValueError("expected rising percentages that end at 100, such as [5, 25, 100]")
+        return steps
+
+
+class EvidenceRules(DocumentValue):
+    """The error rates and tolerances that decisions are allowed to rest on."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """False-alarm rate per question asked of one version, over all looks."""
+    window: Duration = timedelta(days=1)
+    """Event time per observation window."""
+    loss_tolerance: float = Field(default=0.01, ge=0)
+    """Mean log loss above its reference that users do not notice; smaller is not acted on."""
+    drift_tolerance: float = Field(default=0.1, ge=0, le=1)
+    """Kolmogorov or total-variation distance that is not acted on."""
+
+
+class Guardrails(DocumentValue):
+    """Limits of one target that the built-in policies read."""
+
+    autonomy: Literal["observe", "propose", "approve", "auto"] = "auto"
+    max_retrains: int = Field(default=6, ge=0)
+    """Per ``budget_period`` of event time."""
+    budget_period: Duration = timedelta(days=365)
+    cool_down: Duration = timedelta(days=7)
+    """Event time between two remediations of one kind on the target."""
+
+
+class ManagedModelSpec(DocumentValue):
+    """The ``spec`` of a ManagedModel."""
+
+    model: str
+    """Name in the model registry."""
+    schema_: FeatureSchema = Field(alias="schema")
+    label: Label
+    data: Data
+    training: Training
+    gates: tuple[Gate, ...] = Field(min_length=1)
+    serving: Serving
+    rollout: Rollout = Rollout()
+    evidence: EvidenceRules = EvidenceRules()
+    guardrails: Guardrails = Guardrails()
+
+
+class ManagedModel(DocumentValue):
+    """One model that mendloop keeps healthy."""
+
+    api_version: Literal["mendloop.dev/v1alpha1"]
+    kind: Literal["ManagedModel"]
+    metadata: Metadata
+    spec: ManagedModelSpec
+
+    @property
+    def target(self) -> str:
+        """The name under which leases, servers and journal events know it."""
+        return f"{self.metadata.namespace}/{self.metadata.name}"
+
+    def history_path(self, base: Path) -> str:
+        """``spec.data.history``, relative paths resolved against the document's folder."""
+        history = self.spec.data.history
+        if "://" in history or Path(history).is_absolute():
+            return history
+        return str(base / history)

@@ -1,0 +1,96 @@
+"""Port: the model registry: versions, their aliases, digests, gates and artifacts.
+
+``champion`` is the version that production relies on, ``challenger`` the one that wants to be.
+Adapter: ``tools/mlflow_registry.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from tools.values import Value
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+class GateResult(Value):
+    """One quality gate: ``metric value >= or <= limit``."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+    detail: str = ""
+
+
+class ModelVersion(Value):
+    """One registered version, traceable to the data, code and run that made it."""
+
+    model: str
+    version: str
+    artifact_digest: str
+    """SHA-256 over the artifact's files (names and contents, sorted)."""
+    data_digest: str
+    """SHA-256 of the pinned training data."""
+    run_key: str
+    """Idempotency key of the pipeline run that registered it."""
+    gates: tuple[GateResult, ...]
+    metrics: dict[str, float]
+    """Held-out figures, for example ``log_loss``, ``roc_auc``, ``accuracy``, ``rows``."""
+    reference: dict[str, Any]
+    """The reference that evidence about this version is judged against (see tools/statistics)."""
+    aliases: tuple[str, ...]
+    created_at: str
+    """ISO 8601, UTC."""
+
+    @property
+    def gates_passed(self) -> bool:
+        """A version without any gate has passed none."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)
+
+
+class Registration(Value):
+    """What a pipeline hands over to make a version."""
+
+    model: str
+    artifact: Path
+    """Folder with the model artifact (see ``serving/artifact.py``)."""
+    data_digest: str
+    code_version: str
+    gates: tuple[GateResult, ...]
+    metrics: dict[str, float]
+    parameters: dict[str, Any]
+    reference: dict[str, Any]
+
+
+class Registry(Protocol):
+    """Reads and writes model versions and aliases."""
+
+    def register(self, registration: Registration, *, key: str) -> ModelVersion:
+        """Make a version; the same key returns the version it made before."""
+
+    def versions(self, model: str) -> tuple[ModelVersion, ...]:
+        """Every version, oldest first; empty when the model is unknown."""
+
+    def get(self, model: str, version: str) -> ModelVersion:
+        """One version. Raises Invalid when it does not exist."""
+
+    def by_alias(self, model: str, alias: str) -> ModelVersion | None:
+        """The version that carries the alias, if any."""
+
+    def by_run(self, model: str, run_key: str) -> ModelVersion | None:
+        """The version that the pipeline run with this key registered, if any."""
+
+    def set_alias(self, model: str, alias: str, version: str, *, key: str) -> None:
+        """Move the alias to the version (idempotent), tagging the version with the key."""
+
+    def delete_alias(self, model: str, alias: str, *, key: str) -> None:
+        """Remove the alias; nothing happens when it is not set."""
+
+    def fetch(self, model: str, version: str, into: Path) -> Path:
+        """Bring the artifact into a folder under ``into`` and check its digest.
+
+        Idempotent. Raises Refused when the digest does not match the registry's.
+        """

@@ -1,0 +1,1 @@
+"""Evidence with stated error rates. Pure: no clock, network, file or randomness of its own."""
