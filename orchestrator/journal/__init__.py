@@ -1,0 +1,1 @@
+"""The truth about what mendloop saw, decided and did: an append-only, hash-chained log."""

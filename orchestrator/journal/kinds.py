@@ -1,0 +1,57 @@
+"""Every kind of event that the journal takes, each with what it says; others are refused."""
+
+from __future__ import annotations
+
+CONTROLLER_STARTED = "controller.started"
+CONTROLLER_STOPPED = "controller.stopped"
+LEASE_ACQUIRED = "lease.acquired"
+LEASE_LOST = "lease.lost"
+WINDOW_OBSERVED = "window.observed"
+INCIDENT_OPENED = "incident.opened"
+INCIDENT_MERGED = "incident.merged"
+DIAGNOSIS_MADE = "diagnosis.made"
+PLAN_MADE = "plan.made"
+PLAN_FAILED = "plan.failed"
+GUARD_JUDGED = "guard.judged"
+APPROVAL_REQUESTED = "approval.requested"
+APPROVAL_GIVEN = "approval.given"
+APPROVAL_REJECTED = "approval.rejected"
+STEP_INTENDED = "step.intended"
+STEP_OUTCOME = "step.outcome"
+STEP_VERIFIED = "step.verified"
+EVIDENCE_JUDGED = "evidence.judged"
+TRAFFIC_SHIFTED = "traffic.shifted"
+INCIDENT_WAITING = "incident.waiting"
+INCIDENT_RESUMED = "incident.resumed"
+INCIDENT_RESOLVED = "incident.resolved"
+INCIDENT_ESCALATED = "incident.escalated"
+TARGET_PAUSED = "target.paused"
+TARGET_RESUMED = "target.resumed"
+
+KINDS: dict[str, str] = {
+    CONTROLLER_STARTED: "A controller process began to tick.",
+    CONTROLLER_STOPPED: "A controller process ended in an orderly way.",
+    LEASE_ACQUIRED: "A holder may act on the target from now on, with this fencing token.",
+    LEASE_LOST: "A holder found that it may no longer act on the target.",
+    WINDOW_OBSERVED: "One window of the prediction log was measured.",
+    INCIDENT_OPENED: "Facts break a goal: mendloop accepted to do something about it.",
+    INCIDENT_MERGED: "Another trigger arrived for an incident that is already open.",
+    DIAGNOSIS_MADE: "What mendloop believes the cause to be, with reasons and rivals.",
+    PLAN_MADE: "The cheapest plan that reaches the goal, and what was rejected.",
+    PLAN_FAILED: "No permitted plan reaches the goal.",
+    GUARD_JUDGED: "Policies ruled on a step, with the values of that moment.",
+    APPROVAL_REQUESTED: "A step waits for a person's decision.",
+    APPROVAL_GIVEN: "A person approved exactly these arguments and facts.",
+    APPROVAL_REJECTED: "A person forbade a step.",
+    STEP_INTENDED: "A step is about to act; written before anything changes.",
+    STEP_OUTCOME: "What the act came to, after looking at the world.",
+    STEP_VERIFIED: "Whether what the step was to achieve holds.",
+    EVIDENCE_JUDGED: "A statistical question was answered: healthy, harmful or unknown.",
+    TRAFFIC_SHIFTED: "The traffic split of a target was changed.",
+    INCIDENT_WAITING: "The incident sleeps until a time or an event.",
+    INCIDENT_RESUMED: "The incident was woken or taken over.",
+    INCIDENT_RESOLVED: "The goal holds again.",
+    INCIDENT_ESCALATED: "Nothing safe is left to do: a person is needed.",
+    TARGET_PAUSED: "A person stopped changes on the target (or on all of them).",
+    TARGET_RESUMED: "A person allowed changes again.",
+}

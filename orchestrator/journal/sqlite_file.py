@@ -1,0 +1,180 @@
+"""The journal's file: its format, how it is opened, and what SQLite's errors mean to a caller."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from tools.errors import Invalid, MendloopError, Refused, Unavailable
+
+APPLICATION_ID = 0x6D656E64
+"""``mend`` in the file's header says that the database is a journal of mendloop."""
+
+FORMAT = 1
+
+BUSY_TIMEOUT_S = 5.0
+"""A commit takes milliseconds; a writer that waits longer stands before something stuck."""
+
+SCHEMA = """
+CREATE TABLE events (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL,
+  target TEXT NOT NULL, incident TEXT NOT NULL, actor TEXT NOT NULL, payload TEXT NOT NULL,
+  prev_hash TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
+CREATE INDEX events_by_incident ON events (incident) WHERE incident != '';
+CREATE TRIGGER events_stay BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER events_remain BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+"""
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection that may append; makes the journal when the file is new or empty."""
+    with translated(path):
+        connection = _open(path, uri=False)
+        try:
+            if path != ":memory:":
+                _prepare(connection, path)
+            else:
+                _create(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, also where the folder itself is read-only."""
+    if not path.is_file():
+        raise Invalid(f"there is no journal at {path}; check the home folder")
+    with translated(str(path)):
+        uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+        try:
+            connection = _checked(_open(uri, uri=True), str(path))
+        except sqlite3.OperationalError:
+            # A write-ahead log needs files beside the journal. On a read-only medium there are
+            # none to be made, and nobody can be writing.
+            if path.with_name(path.name + "-wal").exists():
+                raise
+            connection = _checked(_open(uri + "&immutable=1", uri=True), str(path))
+    return connection
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into ours, saying what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _meaning(error, path) from error
+
+
+def _open(path: str, *, uri: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=uri,
+    )
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def _checked(connection: sqlite3.Connection, path: str) -> sqlite3.Connection:
+    try:
+        if _identify(connection, path) == 0:
+            raise Invalid(f"{path} is an empty file, not a journal; check the home folder")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _identify(connection: sqlite3.Connection, path: str) -> int:
+    """The format of the journal, 0 for an empty database. Raises Invalid for anything else."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application == 0 and version == 0 and tables == 0:
+        return 0
+    if application != APPLICATION_ID:
+        raise Invalid(f"{path} is a database of another program; choose another path")
+    if version > FORMAT:
+        raise Invalid(
+            f"{path} has journal format {version}, this mendloop knows up to {FORMAT}; "
+            "use the newer mendloop that wrote it"
+        )
+    return version
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
+    version = _identify(connection, path)
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    if version == 0:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have made it while this one waited for the lock.
+            if _identify(connection, path) == 0:
+                _create(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _statements(SCHEMA):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One statement at a time: ``executescript`` would end the transaction around it."""
+    statement = ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _meaning(error: sqlite3.Error, path: str) -> MendloopError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    match code:
+        case sqlite3.SQLITE_FULL:
+            return Unavailable(
+                f"journal {path}: the disk is full; nothing was written, free some space",
+                retry_after_s=30.0,
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Unavailable(
+                f"journal {path} is locked by another process; nothing was written, "
+                "find what holds it (fuser) or try again"
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return Unavailable(
+                f"journal {path} is read-only; nothing was written, make it writable",
+                retry_after_s=30.0,
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            return Unavailable(
+                f"cannot open journal {path}; check that its folder exists and may be written to",
+                retry_after_s=30.0,
+            )
+        case sqlite3.SQLITE_NOTADB:
+            return Invalid(f"{path} is not a journal: not a SQLite database; choose another path")
+        case sqlite3.SQLITE_CORRUPT:
+            return Refused(
+                f"journal {path} is damaged ({error}); stop mendloop and restore the file, "
+                "then run `mendloop audit verify`"
+            )
+        case _:
+            return Unavailable(f"journal {path}: {error}; nothing was written")

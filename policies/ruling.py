@@ -1,0 +1,57 @@
+"""What the guardrails say about one step: a decision, and each rule's verdict with its values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from tools.values import Value
+
+
+class Decision(StrEnum):
+    """DENY is stronger than REQUIRE_APPROVAL, which is stronger than ALLOW."""
+
+    ALLOW = "allow"
+    REQUIRE_APPROVAL = "require_approval"
+    DENY = "deny"
+
+
+class RuleVerdict(Value):
+    """One validation of one policy, on the values of the moment."""
+
+    policy: str
+    rule: int
+    """Index of the validation in the policy, from 0."""
+    result: Literal["passed", "violated", "error"]
+    action: Literal["Deny", "RequireApproval", "Warn", "Audit"]
+    message: str = ""
+    """Why it was violated, for people; or what went wrong in the rule."""
+    values: dict[str, Any] = {}
+    """The policy's variables and the context values that its expression read."""
+
+
+class Ruling(Value):
+    """The decision that follows from all verdicts."""
+
+    decision: Decision
+    verdicts: tuple[RuleVerdict, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not simply allowed, one sentence per rule that says so."""
+        deciding = {Decision.DENY: ("Deny",), Decision.REQUIRE_APPROVAL: ("RequireApproval",)}
+        actions = deciding.get(self.decision, ())
+        return tuple(
+            f"{v.policy}: {v.message}"
+            for v in self.verdicts
+            if v.result == "error" or (v.result == "violated" and v.action in actions)
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know although it does not change the decision."""
+        return tuple(
+            f"{v.policy}: {v.message}"
+            for v in self.verdicts
+            if v.result == "violated" and v.action == "Warn"
+        )

@@ -1,0 +1,198 @@
+"""What every adapter of the lease port promises."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from simulations.clock import VirtualClock
+from simulations.lease import MemoryLeases
+from tools.errors import Invalid, Refused
+from tools.file_lease import FileLeases
+from tools.lease import Lease, Leases
+
+TARGET = "default/flights"
+
+HOLDER = """
+import sys
+from pathlib import Path
+from tools.file_lease import FileLeases
+
+leases = FileLeases(Path(sys.argv[1]))
+for _ in sys.stdin:
+    lease = leases.acquire("default/flights", sys.argv[2])
+    sys.stdout.write(f"{lease.token if lease else 0}\\n")
+    sys.stdout.flush()
+"""
+
+
+class World:
+    """Two contenders for leases of one platform, and the death of the first."""
+
+    def __init__(self, first: Leases, second: Leases, kill: Callable[[], None]) -> None:
+        self.first, self.second, self.kill_first = first, second, kill
+
+
+@pytest.fixture(params=["file", "memory"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """Both adapters; in the file case every contender has its own instance, as processes have."""
+    if request.param == "memory":
+        clock = VirtualClock()
+        shared = MemoryLeases(clock, ttl_s=10)
+        return World(shared, shared, lambda: clock.advance(timedelta(seconds=10)))
+    first = FileLeases(tmp_path)
+    # The kernel closes the files of a process that dies; nothing else happens then.
+    return World(first, FileLeases(tmp_path), lambda: os.close(first._held.pop(TARGET)[1]))
+
+
+def taken(lease: Lease | None) -> Lease:
+    """The lease, which must have been given."""
+    assert lease is not None
+    return lease
+
+
+def test_at_most_one_holder_has_a_target(world: World) -> None:
+    """The second contender gets nothing while the first holds it."""
+    lease = taken(world.first.acquire(TARGET, "a"))
+
+    assert world.second.acquire(TARGET, "b") is None
+    assert world.first.is_held(lease)
+    assert world.second.is_held(lease), "anybody may ask whether a lease is in force"
+
+
+def test_another_target_is_independent(world: World) -> None:
+    """Holding one target keeps nobody from another."""
+    taken(world.first.acquire(TARGET, "a"))
+
+    assert taken(world.second.acquire("default/other", "b")).token == 1
+
+
+def test_acquiring_again_renews_with_the_same_token(world: World) -> None:
+    """A tick of the holder is no new ownership."""
+    lease = taken(world.first.acquire(TARGET, "a"))
+
+    assert world.first.acquire(TARGET, "a") == lease
+
+
+def test_a_new_owner_gets_a_higher_token_after_release(world: World) -> None:
+    """Tokens grow with every ownership, also when it goes back and forth."""
+    first = taken(world.first.acquire(TARGET, "a"))
+    world.first.release(first)
+    second = taken(world.second.acquire(TARGET, "b"))
+    world.second.release(second)
+    third = taken(world.first.acquire(TARGET, "a"))
+
+    assert first.token < second.token < third.token
+
+
+def test_a_released_lease_is_not_held(world: World) -> None:
+    """Giving it back ends it, and giving it back again harms nobody."""
+    lease = taken(world.first.acquire(TARGET, "a"))
+    world.first.release(lease)
+    later = taken(world.second.acquire(TARGET, "b"))
+    world.first.release(lease)
+
+    assert not world.first.is_held(lease)
+    assert world.second.is_held(later)
+
+
+def test_a_dead_holder_loses_it_to_the_next(world: World) -> None:
+    """The next owner takes over with a higher token, and the old lease is void."""
+    old = taken(world.first.acquire(TARGET, "a"))
+    world.kill_first()
+    new = taken(world.second.acquire(TARGET, "b"))
+
+    assert new.token > old.token
+    assert not world.first.is_held(old)
+    assert world.first.acquire(TARGET, "a") is None
+
+
+def test_a_stale_lease_cannot_release_the_new_one(world: World) -> None:
+    """A holder that comes back from the dead takes nothing away."""
+    old = taken(world.first.acquire(TARGET, "a"))
+    world.kill_first()
+    new = taken(world.second.acquire(TARGET, "b"))
+    world.first.release(old)
+
+    assert world.second.is_held(new)
+
+
+def test_a_target_without_a_name_is_refused(world: World) -> None:
+    """An empty name is a defect of the caller."""
+    with pytest.raises(Invalid, match="target"):
+        world.first.acquire("", "a")
+
+
+class Contender:
+    """Another process that acquires whenever it is asked to."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def acquire(self) -> int:
+        """The token that it got, 0 for none."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@contextlib.contextmanager
+def contender(root: Path, holder: str) -> Iterator[Contender]:
+    """A process of its own, gone afterwards."""
+    command = [sys.executable, "-c", HOLDER, str(root), holder]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Contender(process)
+        finally:
+            process.kill()
+
+
+def test_processes_contend_and_kill_9_frees_the_lease_at_once(tmp_path: Path) -> None:
+    """The kernel frees the lock of a killed holder; the token still grows."""
+    with contender(tmp_path, "a") as a, contender(tmp_path, "b") as b:
+        assert a.acquire() == 1
+        assert b.acquire() == 0
+        a.process.send_signal(signal.SIGKILL)
+        a.process.wait(timeout=10)
+
+        assert b.acquire() == 2
+
+
+def test_a_deleted_lock_file_ends_the_lease(tmp_path: Path) -> None:
+    """When somebody deletes the lock file, another process may lock a new one: stand down."""
+    leases = FileLeases(tmp_path)
+    lease = taken(leases.acquire(TARGET, "a"))
+    next(tmp_path.glob("*.lock")).unlink()
+
+    assert not leases.is_held(lease)
+    assert taken(leases.acquire(TARGET, "a")).token == lease.token + 1
+
+
+def test_an_unreadable_token_is_never_guessed(tmp_path: Path) -> None:
+    """Beginning again at 1 would let stale writes through."""
+    leases = FileLeases(tmp_path)
+    leases.release(taken(leases.acquire(TARGET, "a")))
+    next(tmp_path.glob("*.token")).write_text("{")
+
+    with pytest.raises(Refused, match="token higher"):
+        leases.acquire(TARGET, "a")
+
+
+def test_a_root_that_is_a_file_is_named(tmp_path: Path) -> None:
+    """The message says which folder is wrong."""
+    (tmp_path / "leases").write_text("")
+
+    with pytest.raises(Invalid, match="leases"):
+        FileLeases(tmp_path / "leases")
