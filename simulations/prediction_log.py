@@ -42,7 +42,7 @@ class InMemoryPredictionLog:
         """Add rows with the log's columns and any features; the first served of one id stays."""
         fresh = frame.assign(
             served_at=frame.get("served_at", frame["event_time"]),
-            masked=[tuple(names) for names in frame["masked"]],
+            masked=frame["masked"].map(tuple),
         ).astype({"event_time": "datetime64[us]", "served_at": "datetime64[us]"})
         rows = [part for part in (self._predictions.get(target), fresh) if part is not None]
         served = pd.concat(rows, ignore_index=True).sort_values("served_at", kind="stable")

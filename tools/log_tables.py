@@ -42,6 +42,7 @@ class TargetTables:
         self._folders = (predictions, labels)
         self._seen: tuple[dict[_Signature, Path], ...] = ({}, {})
         self._features: dict[str, pa.DataType] = {}
+        self._columns: set[str] = set()
         self._unreadable: dict[Path, UnreadablePart] = {}
         self._extent: LogExtent | None = None
         self._reset()
@@ -127,24 +128,24 @@ class TargetTables:
 
     def _add_predictions(self, parts: pa.Table) -> None:
         """Insert rows; of several with one request id, the one served first stays."""
-        table, new = self._id("predictions"), '"new parts"'
+        table, raw = self._id("predictions"), self._database.con
         self._widen(table)
-        raw = self._database.con
-        raw.register("new parts raw", parts)
+        raw.register("arrived", parts)
         raw.execute("BEGIN")
-        raw.execute(f"""
-            CREATE TEMP TABLE {new} AS
-            SELECT * REPLACE (array_to_string(masked, chr(31)) AS masked)
-            FROM "new parts raw"
+        raw.execute("""
+            CREATE TEMP TABLE fresh AS
+            SELECT * REPLACE (coalesce(array_to_string(masked, chr(31)), '') AS masked) FROM arrived
             QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY served_at) = 1""")
-        raw.execute(f"""
-            DELETE FROM {new} USING {table} AS old
-            WHERE old.request_id = {new}.request_id AND old.served_at <= {new}.served_at""")
-        raw.execute(f"DELETE FROM {table} WHERE request_id IN (SELECT request_id FROM {new})")
-        raw.execute(f"INSERT INTO {table} BY NAME SELECT * FROM {new}")
-        raw.execute(f"DROP TABLE {new}")
+        (retried,) = self._sql(f"SELECT count(*) FROM {table} SEMI JOIN fresh USING (request_id)")
+        if retried:
+            raw.execute(f"""
+                DELETE FROM fresh USING {table} AS old
+                WHERE old.request_id = fresh.request_id AND old.served_at <= fresh.served_at""")
+            raw.execute(f"DELETE FROM {table} WHERE request_id IN (SELECT request_id FROM fresh)")
+        raw.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fresh")
+        raw.execute("DROP TABLE fresh")
         raw.execute("COMMIT")
-        raw.unregister("new parts raw")
+        raw.unregister("arrived")
 
     def _add_labels(self, parts: pa.Table) -> None:
         raw = self._database.con
@@ -155,16 +156,16 @@ class TargetTables:
         raw.unregister("new labels")
 
     def _widen(self, table: str) -> None:
-        for name, kind in self._features.items():
-            sql_type = "DOUBLE" if kind == pa.float64() else "VARCHAR"
+        for name in self._features.keys() - self._columns:
+            sql_type = "DOUBLE" if self._features[name] == pa.float64() else "VARCHAR"
             quoted = name.replace('"', '""')
-            self._database.con.execute(
-                f'ALTER TABLE {table} ADD COLUMN IF NOT EXISTS "{quoted}" {sql_type}'
-            )
+            self._database.con.execute(f'ALTER TABLE {table} ADD COLUMN "{quoted}" {sql_type}')
+            self._columns.add(name)
 
     def _reset(self) -> None:
         self._seen = ({}, {})
         self._features = {}
+        self._columns = set()
         self._extent = None
         raw = self._database.con
         raw.execute("CREATE SEQUENCE IF NOT EXISTS appended")

@@ -80,7 +80,7 @@ class ParquetPredictionLog:
         with self._lock:
             tables = self._current(target)
             rows = _window(tables, start, end, version)
-            known = _known(tables, as_of)
+            known = _known(tables, rows, as_of)
             joined = rows.left_join(known, rows["request_id"] == known["labelled_id"])
             chosen = [*_ALWAYS, *_features(tables, columns), "label", "known_at"]
             return _frame(joined, chosen, asked=columns)
@@ -109,9 +109,9 @@ def _window(tables: TargetTables, start: datetime, end: datetime, version: str |
     return rows if version is None else rows.filter(rows["version"] == version)
 
 
-def _known(tables: TargetTables, as_of: datetime) -> Any:
+def _known(tables: TargetTables, rows: Any, as_of: datetime) -> Any:
     """One label per request: the last one known at ``as_of``, of equals the last one appended."""
-    labels = tables.labels()
+    labels = tables.labels().semi_join(rows, "request_id")
     visible = labels.filter(labels["known_at"] <= as_of)
     newest = [visible["known_at"], visible["appended"]]
     return visible.group_by(labelled_id=visible["request_id"]).agg(
