@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from tools.durable_files import write_durably
 from tools.errors import Invalid, MendloopError, Refused, Unavailable
 from tools.lease import Lease
 from tools.values import canonical_json
@@ -120,18 +121,8 @@ class FileLeases:
 
     def _record(self, lease: Lease) -> None:
         """Put the token on disk before anybody acts under it."""
-        path = self._path(lease.target, "token")
-        fresh = path.with_name(path.name + ".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(canonical_json(lease.model_dump()))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        text = canonical_json(lease.model_dump())
+        write_durably(self._path(lease.target, "token"), text)
 
     def _path(self, target: str, suffix: str) -> Path:
         name = quote(target, safe="")

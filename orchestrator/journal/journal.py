@@ -56,6 +56,9 @@ class Journal(Protocol):
     ) -> list[Event]:
         """The events that match, in order, from the one after sequence number ``after``."""
 
+    def last(self, kind: str, *, target: str) -> Event | None:
+        """The newest event of a kind about a target, without reading the ones before."""
+
     def head(self) -> Head:
         """The newest event's place in the chain."""
 

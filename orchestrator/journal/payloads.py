@@ -262,6 +262,13 @@ class IncidentEscalated(Value):
     event_time: str = ""
 
 
+class MemorySaved(Value):
+    """What ``memory.saved`` says."""
+
+    memory: Json
+    """``agents.memory.TargetMemory`` as JSON."""
+
+
 class TargetPaused(Value):
     """What ``target.paused`` says."""
 
@@ -300,6 +307,7 @@ PAYLOADS: dict[str, type[Value]] = {
     kinds.INCIDENT_RESUMED: IncidentResumed,
     kinds.INCIDENT_RESOLVED: IncidentResolved,
     kinds.INCIDENT_ESCALATED: IncidentEscalated,
+    kinds.MEMORY_SAVED: MemorySaved,
     kinds.TARGET_PAUSED: TargetPaused,
     kinds.TARGET_RESUMED: TargetResumed,
 }

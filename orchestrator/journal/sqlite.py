@@ -98,6 +98,15 @@ class SqliteJournal:
         with self._lock, translated(self._path):
             return [_row(found).event() for found in self._connection.execute(query, values)]
 
+    def last(self, kind: str, *, target: str) -> Event | None:
+        """See Journal."""
+        query = (
+            f"SELECT {COLUMNS} FROM events WHERE target = ? AND kind = ? ORDER BY seq DESC LIMIT 1"
+        )
+        with self._lock, translated(self._path):
+            found = self._connection.execute(query, (target, kind)).fetchone()
+        return _row(found).event() if found else None
+
     def head(self) -> Head:
         """See Journal."""
         with self._lock, translated(self._path):

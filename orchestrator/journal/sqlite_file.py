@@ -24,6 +24,7 @@ CREATE TABLE events (
   target TEXT NOT NULL, incident TEXT NOT NULL, actor TEXT NOT NULL, payload TEXT NOT NULL,
   prev_hash TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
 CREATE INDEX events_by_incident ON events (incident) WHERE incident != '';
+CREATE INDEX events_by_kind ON events (target, kind);
 CREATE TRIGGER events_stay BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER events_remain BEFORE DELETE ON events
