@@ -34,7 +34,7 @@ TRAINED_BEFORE = pd.Timestamp("2013-03-01")
 
 _PREPARED = "flights-2013-v1.parquet"
 _FASTEST_WIND_MPH = 120.0
-_ISLANDS = {airport: "America/Puerto_Rico" for airport in ("BQN", "PSE", "SJU", "STT")}
+_ISLANDS = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 """Destinations that the package's airports.csv lacks."""
 
 
