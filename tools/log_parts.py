@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,13 +170,6 @@ def _append(folder: Path, frame: pd.DataFrame, schema: pa.Schema) -> Path | None
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise Invalid(f"the frame does not fit the log's columns: {error}") from error
     return write_part(folder, part_name(), table.replace_schema_metadata(None))
-
-
-def columns_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table; a column that a row lacks is null there."""
-    return pa.Table.from_pydict(
-        {name: [row.get(name) for row in rows] for name in schema.names}, schema=schema
-    )
 
 
 def _write_synced(path: Path, data: Any) -> None:
