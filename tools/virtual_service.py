@@ -112,7 +112,7 @@ def references(route: Body, namespace: str) -> Iterator[tuple[str, str]]:
     """(target, subset) of every destination of one http route that requests or copies reach."""
     destinations = route.get("route") or []
     for entry in destinations:
-        if _weight(entry, destinations):
+        if weight_of(entry, destinations):
             yield _reference(entry["destination"], namespace)
     for mirror in mirrors(route):
         yield _reference(mirror["destination"], namespace)
@@ -144,12 +144,13 @@ def _http(body: Body) -> list[dict[str, Any]]:
     if not isinstance(http, list) or not http:
         raise _refused(body, "it has no http routes (spec.http)")
     for index, route in enumerate(http):
-        if not _is_well_formed(route):
+        if not is_well_formed_route(route):
             raise _refused(body, f"spec.http[{index}] is malformed: {route}")
     return http
 
 
-def _is_well_formed(route: Any) -> bool:
+def is_well_formed_route(route: object) -> bool:
+    """Whether one http route has the shape that the functions here rely on."""
     if not isinstance(route, dict) or not isinstance(route.get("route") or [], list):
         return False
     return all(
@@ -196,13 +197,13 @@ def _split_of(body: Body, index: int, host: str) -> TrafficSplit:
         if version is None or version in shares:
             where = f"spec.http[{index}] sends to {entry['destination']}"
             raise _refused(body, f"{where}, expected subsets v<version> of {host}, each once")
-        shares[version] = _weight(entry, route["route"])
+        shares[version] = weight_of(entry, route["route"])
     if sum(shares.values()) != 100:
         raise _refused(body, f"the weights of spec.http[{index}] add up to {sum(shares.values())}")
     return TrafficSplit(shares=shares, mirror=_mirror_of(body, index, host))
 
 
-def _weight(entry: Body, entries: Sequence[Body]) -> int:
+def weight_of(entry: Body, entries: Sequence[Body]) -> int:
     """An only destination needs no weight; among several, none means 0."""
     return int(entry.get("weight", 100 if len(entries) == 1 else 0))
 
@@ -239,7 +240,7 @@ def _share_operations(
         share = missing.pop(entry["destination"]["subset"].removeprefix("v"), 0)
         if not share and not _has_foreign_fields(entry):
             gone.append(index)
-        elif _weight(entry, entries) != share:
+        elif weight_of(entry, entries) != share:
             op = "replace" if "weight" in entry else "add"
             yield {"op": op, "path": f"{path}/route/{index}/weight", "value": share}
     for version, share in missing.items():
