@@ -1,0 +1,200 @@
+"""Finds numbers whose unit changed upstream: a jump that vanishes when a conversion is inverted.
+
+Measured values sit on few marks (whole degrees, knots, the distances of known routes). After a
+change of unit the new values miss the marks of trusted data while their inverses hit them. Marks
+are a *grid* (offset and step, found by the greatest common divisor) or, without one, the *support*:
+the values seen before. The chance of k hits among n distinct values is binomial; SUPPORT_ALPHA is
+split over every moment and conversion tried. Seasons and fronts move values along their marks, and
+no conversion explains them.
+
+Where values have no marks, a *level* test asks whether all quantiles moved by more than their
+spread and inverting the conversion takes the movement away.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from tools.statistics.conversions import Conversion, Floats, conversions
+from tools.statistics.marks import Marks, decimals, marks
+from tools.statistics.readings import Readings
+from tools.values import Value
+
+SUPPORT_ALPHA = 1e-6
+"""False alarms per column and window, over all conversions and moments tried."""
+LEVEL_SPREADS = 3.0
+"""Movement, in spreads of the trusted values, below which no level test is made."""
+MARKED_SPREADS = 8.0
+"""The same for values that have marks, which are the better judges: only an absurd movement."""
+LEVEL_EXPLAINED = 0.2
+"""Share of the movement that may remain when the conversion is inverted."""
+MAX_CHANCE = 0.25
+"""Marks so dense that more unrelated values than this would hit them decide nothing."""
+_MOMENTS = 32
+_LEVELS = np.linspace(0.1, 0.9, 9)
+_LEVEL_ROWS = 30
+
+
+class UnitChange(Value):
+    """A column that arrives in another unit than it used to."""
+
+    column: str
+    conversion: Conversion
+    since: datetime
+    test: Literal["grid", "support", "level"]
+    matched: int
+    """Distinct new values whose inverse hits the marks of trusted data, of ``distinct``."""
+    distinct: int
+    p_value: float | None
+    """Chance of as many hits without a change; None for the level test, which has no such law."""
+
+
+def find_unit_change(
+    column: str,
+    unit: str,
+    *,
+    trusted: pd.DataFrame | None,
+    current: pd.DataFrame,
+    time: str,
+    key: str | None = None,
+) -> UnitChange | None:
+    """The most certain change of unit of ``column`` in ``current``, or None.
+
+    ``trusted`` holds rows from before, in the right unit. Without it only a change inside the
+    window can be seen. ``key`` names the series whose last value a frozen feed goes on repeating.
+    """
+    candidates = conversions(unit)
+    before = Readings.of(trusted, column, time, key)
+    now = Readings.of(current, column, time, key)
+    if not len(now):
+        return None
+    return _by_marks(column, candidates, before, now) or _by_level(column, candidates, before, now)
+
+
+def _by_marks(
+    column: str, candidates: tuple[Conversion, ...], before: Readings, now: Readings
+) -> UnitChange | None:
+    moments = now.moments(_MOMENTS)
+    budget = SUPPORT_ALPHA / (2 * len(moments) * len(candidates))
+    best: UnitChange | None = None
+    for moment in moments:
+        known, later = before + now.until(moment), now.since(moment)
+        if not len(known):
+            continue
+        trusted = marks(known.values)
+        for conversion in candidates:
+            found = _hits(column, conversion, trusted, known, later)
+            if found and (found.p_value or 0.0) <= budget and _is_better(found, best):
+                best = found
+    return best
+
+
+def _is_better(found: UnitChange, best: UnitChange | None) -> bool:
+    return best is None or (found.p_value or 0.0) < (best.p_value or 0.0)
+
+
+def _hits(
+    column: str, conversion: Conversion, trusted: Marks, known: Readings, later: Readings
+) -> UnitChange | None:
+    values = np.unique(later.values)
+    values = values[~np.isclose(conversion.undo(values), values)]
+    if not len(values):
+        return None  # fixed points such as 0 inches of rain say nothing
+    seen = trusted.hit(values, _exact(values))
+    old = conversion.undo(values)
+    if 3 * int(seen.sum()) > len(values) or not trusted.is_plausible(float(np.median(old))):
+        return None
+    p_value, matched = 1.0, 0
+    for tolerance in (_exact(old), _rounding(values, conversion)):
+        chance = trusted.chance(tolerance)
+        hit = trusted.hit(old, tolerance) & ~seen
+        k = int(hit.sum())
+        enough = k >= trusted.enough * int((~seen).sum())
+        if chance > MAX_CHANCE or not enough or not _is_backed(conversion, known, later, tolerance):
+            continue
+        p = float(stats.binom.sf(k - 1, len(values), chance))
+        if p < p_value:
+            p_value, matched = p, k
+    return UnitChange(
+        column=column,
+        conversion=conversion,
+        since=later.start,
+        test=trusted.kind,
+        matched=matched,
+        distinct=len(values),
+        p_value=p_value,
+    )
+
+
+def _is_backed(conversion: Conversion, known: Readings, later: Readings, tolerance: Floats) -> bool:
+    """With one or two distinct values, every series must go on exactly where it stopped."""
+    if len(np.unique(later.values)) > 2:
+        return True
+    last, first = known.last(), later.first()
+    shared = [series for series in first if series in last]
+    old = conversion.undo(np.array([first[s] for s in shared]))
+    gap = np.abs(old - np.array([last[s] for s in shared]))
+    return bool(shared) and bool((gap <= tolerance.max()).all())
+
+
+def _exact(values: Floats) -> Floats:
+    return np.maximum(np.abs(values), 1e-3) * 1e-6
+
+
+def _rounding(values: Floats, conversion: Conversion) -> Floats:
+    """Half a unit of the last decimal that the new values show, in the old unit."""
+    half = 0.5 * 10.0 ** -decimals(values) / abs(conversion.scale)
+    return np.maximum(_exact(conversion.undo(values)), half * 1.001)
+
+
+def _by_level(
+    column: str, candidates: tuple[Conversion, ...], before: Readings, now: Readings
+) -> UnitChange | None:
+    if len(before) < _LEVEL_ROWS:
+        return None
+    trusted_marks = marks(before.values)
+    few = 2 < len(trusted_marks.support) < _LEVEL_ROWS
+    for conversion in candidates:
+        samples = (before.values, now.values, conversion.undo(now.values))
+        trusted, raw, old = (_orders(v) for v in samples) if conversion.is_slip else samples
+        spreads = LEVEL_SPREADS
+        if not conversion.is_slip and (trusted_marks.kind == "grid" or few):
+            if _still_hits(trusted_marks, now):
+                continue
+            spreads = MARKED_SPREADS
+        if _is_explained(trusted, raw, old, spreads):
+            return UnitChange(
+                column=column,
+                conversion=conversion,
+                since=now.start,
+                test="level",
+                matched=0,
+                distinct=len(np.unique(now.values)),
+                p_value=None,
+            )
+    return None
+
+
+def _still_hits(trusted: Marks, now: Readings) -> bool:
+    """Values that stay on a grid moved along it: weather, not units."""
+    values = np.unique(now.values)
+    return 3 * int(trusted.hit(values, _exact(values)).sum()) > len(values)
+
+
+def _orders(values: Floats) -> Floats:
+    return np.asarray(np.log(values[values > 0]))
+
+
+def _is_explained(trusted: Floats, raw: Floats, old: Floats, spreads: float) -> bool:
+    if min(len(trusted), len(raw), len(old)) < _LEVEL_ROWS:
+        return False
+    expected = np.quantile(trusted, _LEVELS)
+    spread = float(np.std(trusted)) + 1e-9 * float(np.abs(expected).max())
+    moved = float(np.abs(np.quantile(raw, _LEVELS) - expected).mean())
+    left = float(np.abs(np.quantile(old, _LEVELS) - expected).mean())
+    return moved > spreads * spread and left < LEVEL_EXPLAINED * moved
