@@ -18,40 +18,19 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from tools.errors import Invalid
 from tools.statistics.betting import Interval, RestartedBets, empirical_bernstein
+from tools.statistics.cohort import CohortProcess
+from tools.statistics.losses import LARGEST_LOSS, Floats, MaturedWindow, clipped, entropy, summarise
 from tools.statistics.verdict import Judgement, Verdict
 from tools.values import Value
 
-Floats = NDArray[np.float64]
+__all__ = ["CohortProcess", "MaturedWindow", "PerformanceProcess", "summarise"]
 
-CLIP = 1e-3
-"""Probabilities are read as at least this far from 0 and 1: log loss stays below 6.91, so one
-confident mistake is a mistake and not the end of the world."""
-
-LARGEST_LOSS = -math.log(CLIP)
 RECENT_WINDOWS = 28
 """How many windows the estimates of the current loss and excess look back."""
-
-
-class MaturedWindow(Value):
-    """What one window of rows, whose labels had time to arrive, came to."""
-
-    matured: int = Field(ge=0)
-    """Rows whose label delay has passed, labelled or not."""
-    labelled: int = Field(ge=0)
-    loss: float = 0.0
-    """Sum of log loss over the labelled rows."""
-    loss_squares: float = 0.0
-    expected: float = 0.0
-    """Sum of the entropies of the same rows' probabilities: the loss the model expected."""
-    excess_squares: float = 0.0
-    """Sum of squares of (loss - entropy)."""
-    least_excess: float = 0.0
-    """Smallest sum of (loss - entropy) that any labels could have given: what a bet can lose."""
 
 
 class Cause(StrEnum):
@@ -91,7 +70,7 @@ class PerformanceProcess(Value):
     def update(self, window: MaturedWindow) -> PerformanceProcess:
         """The process after one more window; a window short of labels is noted, not bet on."""
         bets = (self.degraded, self.miscalibrated)
-        if window.labelled and window.labelled >= self.min_label_rate * window.matured:
+        if self._is_usable(window):
             bets = self._bet(window)
         return self.model_copy(
             update={
@@ -117,31 +96,75 @@ class PerformanceProcess(Value):
         matured = sum(window.matured for window in self.recent)
         labelled = sum(window.labelled for window in self.recent)
         rate = labelled / matured if matured else 0.0
-        if labelled < 2 or rate < self.min_label_rate:
+        usable = sum(window.labelled for window in self.recent if self._is_usable(window))
+        if usable < 2 or rate < self.min_label_rate:
             reason = f"{labelled:,} of {matured:,} matured rows have a label ({rate:.1%})"
             return _no_answer(f"{reason}: at least {self.min_label_rate:.0%} needed", rate)
-        each = alpha / 2.0 * 6.0 / (math.pi * self.windows) ** 2  # holds at every window together
-        loss = _interval(self.recent, "loss", each)
-        excess = _interval(self.recent, "excess", each)
-        degraded = _judged(
-            "mean loss", self.degraded, loss, self.reference_loss, self.tolerance, alpha
-        )
-        miscalibrated = _judged(
-            "loss above the model's own expectation",
-            self.miscalibrated,
-            excess,
-            0.0,
-            self.tolerance,
-            alpha,
-        )
+        loss, excess = self._estimates(alpha)
+        degraded = self._judge_degraded(loss, alpha)
+        miscalibrated = self._judge_miscalibrated(excess, alpha)
         return PerformanceEvidence(
             degraded=degraded,
             miscalibrated=miscalibrated,
             loss=loss,
             excess=excess,
             label_rate=rate,
-            cause=_cause(degraded.verdict, miscalibrated.verdict),
+            cause=self._cause(degraded.verdict, miscalibrated.verdict, loss, excess),
         )
+
+    def _estimates(self, alpha: float) -> tuple[Interval, Interval]:
+        """Means over the recent windows' rows, each right at every window with 1 - alpha / 2."""
+        usable = [window for window in self.recent if self._is_usable(window)]
+        count = sum(window.labelled for window in usable)
+        loss = sum(window.loss for window in usable)
+        excess = loss - sum(window.expected for window in usable)
+        squares = sum(window.loss_squares for window in usable)
+        excess_squares = sum(window.excess_squares for window in usable)
+        spent = alpha / 2.0 * 6.0 / (math.pi * self.windows) ** 2
+        return (
+            empirical_bernstein(count, loss, squares, span=LARGEST_LOSS, alpha=spent),
+            empirical_bernstein(count, excess, excess_squares, span=LARGEST_LOSS, alpha=spent),
+        )
+
+    def _judge_degraded(self, loss: Interval, alpha: float) -> Judgement:
+        """Half of alpha for the bets, half for the recent rows themselves.
+
+        The bets ask whether the windows to come will be worse too, and count windows. The interval
+        asks only whether the last ``RECENT_WINDOWS`` windows were, and counts their rows.
+        """
+        bound = self.reference_loss + self.tolerance
+        figures = _figures(self.degraded, loss, self.reference_loss, self.tolerance, alpha / 2.0)
+        shown = _shown("mean loss", loss)
+        limit = f"{self.reference_loss:.4f} + {self.tolerance:.4f}"
+        if self.degraded.log_e >= -math.log(alpha / 2.0):
+            return _harmful(f"{shown}: a mean above {limit} is proved (alpha {alpha:.3g})", figures)
+        if len(self.recent) == RECENT_WINDOWS and loss.low > bound:
+            reason = f"{shown}: above {limit} in the last {RECENT_WINDOWS} windows"
+            return _harmful(f"{reason} (alpha {alpha:.3g})", figures)
+        return _within_or_unknown(shown, limit, loss.high <= bound, figures)
+
+    def _judge_miscalibrated(self, excess: Interval, alpha: float) -> Judgement:
+        figures = _figures(self.miscalibrated, excess, 0.0, self.tolerance, alpha)
+        shown = _shown("loss above the model's own expectation", excess)
+        limit = f"{self.tolerance:.4f}"
+        if self.miscalibrated.log_e >= -math.log(alpha):
+            return _harmful(f"{shown}: a mean above {limit} is proved (alpha {alpha:.3g})", figures)
+        return _within_or_unknown(shown, limit, excess.high <= self.tolerance, figures)
+
+    def _is_usable(self, window: MaturedWindow) -> bool:
+        return window.labelled > 0 and window.labelled >= self.min_label_rate * window.matured
+
+    def _cause(
+        self, degraded: Verdict, miscalibrated: Verdict, loss: Interval, excess: Interval
+    ) -> Cause:
+        """The world got harder where the model itself expected most of the rise."""
+        if miscalibrated is Verdict.HARMFUL:
+            return Cause.MODEL_IS_WRONG
+        if degraded is Verdict.HARMFUL:
+            rise = loss.mean - self.reference_loss
+            expected = excess.high <= max(self.tolerance, rise / 2.0)
+            return Cause.WORLD_GOT_HARDER if expected else Cause.UNKNOWN
+        return Cause.NONE if degraded is Verdict.HEALTHY else Cause.UNKNOWN
 
 
 class SlicedPerformance(Value):
@@ -183,26 +206,6 @@ class LabelFreeEstimate(Value):
     """Plus the excess that recent labels showed; None while there are no labels."""
 
 
-def summarise(probability: Floats, label: Floats) -> MaturedWindow:
-    """The window of these rows; ``label`` is 0 or 1, NaN where none arrived."""
-    p, y = _aligned(probability, label)
-    known = ~np.isnan(y)
-    p, y = clipped(p[known]), y[known]
-    loss = row_loss(p, y)
-    expected = entropy(p)
-    excess = loss - expected
-    least = np.minimum(-np.log(p), -np.log1p(-p)) - expected
-    return MaturedWindow(
-        matured=len(known),
-        labelled=len(y),
-        loss=float(loss.sum()),
-        loss_squares=float((loss**2).sum()),
-        expected=float(expected.sum()),
-        excess_squares=float((excess**2).sum()),
-        least_excess=float(least.sum()),
-    )
-
-
 def estimate_without_labels(
     probability: Floats, process: PerformanceProcess | None = None
 ) -> LabelFreeEstimate:
@@ -218,52 +221,10 @@ def estimate_without_labels(
     return LabelFreeEstimate(rows=int(p.size), expected=expected, corrected=corrected)
 
 
-def clipped(probability: Floats) -> Floats:
-    """Probabilities kept ``CLIP`` away from certainty."""
-    return np.clip(probability, CLIP, 1.0 - CLIP)
-
-
-def row_loss(probability: Floats, label: Floats) -> Floats:
-    """Log loss of each row, in nats."""
-    return np.where(label > 0.5, -np.log(probability), -np.log1p(-probability))
-
-
-def entropy(probability: Floats) -> Floats:
-    """The log loss that a model expects when it says this probability."""
-    q = 1.0 - probability
-    return np.asarray(-probability * np.log(probability) - q * np.log(q), dtype=np.float64)
-
-
-def _aligned(probability: Floats, label: Floats) -> tuple[Floats, Floats]:
-    p, y = np.asarray(probability, dtype=np.float64), np.asarray(label, dtype=np.float64)
-    if p.shape != y.shape or p.ndim != 1:
-        raise Invalid(f"expected as many as probabilities {p.shape}, got {y.shape}", field="label")
-    if not bool(np.all((p >= 0.0) & (p <= 1.0))):
-        raise Invalid("expected numbers between 0 and 1", field="probability")
-    if not bool(np.all(np.isnan(y) | (y == 0.0) | (y == 1.0))):
-        raise Invalid("expected 0, 1 or NaN (no label)", field="label")
-    return p, y
-
-
-def _interval(windows: tuple[MaturedWindow, ...], what: str, alpha: float) -> Interval:
-    count = sum(window.labelled for window in windows)
-    total = sum(window.loss for window in windows)
-    squares = sum(window.loss_squares for window in windows)
-    if what == "excess":
-        total -= sum(window.expected for window in windows)
-        squares = sum(window.excess_squares for window in windows)
-    return empirical_bernstein(count, total, squares, span=LARGEST_LOSS, alpha=alpha)
-
-
-def _judged(
-    what: str,
-    bets: RestartedBets,
-    estimate: Interval,
-    reference: float,
-    tolerance: float,
-    alpha: float,
-) -> Judgement:
-    figures = {
+def _figures(
+    bets: RestartedBets, estimate: Interval, reference: float, tolerance: float, alpha: float
+) -> dict[str, float]:
+    return {
         "log_e": round(bets.log_e, 4),
         "log_threshold": round(-math.log(alpha), 4),
         "windows": float(bets.steps),
@@ -273,26 +234,24 @@ def _judged(
         "reference": reference,
         "tolerance": tolerance,
     }
-    shown = f"{what} {estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}] lately"
-    bound = f"{reference:.4f} + {tolerance:.4f}"
-    if bets.log_e >= -math.log(alpha):
-        reason = f"{shown}: above {bound} is proved over {bets.steps} windows (alpha {alpha:.3g})"
-        return Judgement(verdict=Verdict.HARMFUL, reason=reason, figures=figures)
-    if estimate.high <= reference + tolerance:
-        return Judgement(
-            verdict=Verdict.HEALTHY, reason=f"{shown}: within {bound}", figures=figures
-        )
-    reason = f"{shown}: neither above nor within {bound} is proved"
+
+
+def _shown(what: str, estimate: Interval) -> str:
+    return f"{what} {estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}] lately"
+
+
+def _harmful(reason: str, figures: dict[str, float]) -> Judgement:
+    return Judgement(verdict=Verdict.HARMFUL, reason=reason, figures=figures)
+
+
+def _within_or_unknown(
+    shown: str, limit: str, within: bool, figures: dict[str, float]
+) -> Judgement:
+    if within:
+        reason = f"{shown}: within {limit}"
+        return Judgement(verdict=Verdict.HEALTHY, reason=reason, figures=figures)
+    reason = f"{shown}: neither above nor within {limit} is proved"
     return Judgement(verdict=Verdict.UNKNOWN, reason=reason, figures=figures)
-
-
-def _cause(degraded: Verdict, miscalibrated: Verdict) -> Cause:
-    if miscalibrated is Verdict.HARMFUL:
-        return Cause.MODEL_IS_WRONG
-    if degraded is Verdict.HARMFUL:
-        known = miscalibrated is Verdict.HEALTHY
-        return Cause.WORLD_GOT_HARDER if known else Cause.UNKNOWN
-    return Cause.NONE if degraded is Verdict.HEALTHY else Cause.UNKNOWN
 
 
 def _no_answer(reason: str, rate: float) -> PerformanceEvidence:
