@@ -81,6 +81,11 @@ class LogWriter:
         """Begin to write."""
         self._thread.start()
 
+    def warm_up(self) -> None:
+        """Make the first part cheap: Arrow imports pandas with the first values it converts, which
+        would take the interpreter for half a second while requests wait."""
+        self._table([])
+
     def append(self, entries: Sequence[LogEntry]) -> None:
         """Accept entries for writing, or drop and count them when the queue is full."""
         if len(self._queue) + len(self._part[1]) + len(entries) > self._bound:
@@ -117,12 +122,17 @@ class LogWriter:
                 self._closing.wait(_RETRY_S)
 
     def _write_waiting(self) -> bool:
-        """Write all that waits; False when the disk refused."""
-        while self._part[1] or self._queue:
+        """Write what waits now, not what arrives meanwhile: that would make many small parts.
+
+        False when the disk refused.
+        """
+        waiting = len(self._queue)
+        while self._part[1] or waiting:
             if not self._part[1]:
+                count = min(waiting, self._rows_per_part)
                 # The name stays with the rows: a part tried twice cannot be there twice.
-                count = min(len(self._queue), self._rows_per_part)
                 self._part = (part_name(), [self._queue.popleft() for _ in range(count)])
+                waiting -= count
             if not self._write(*self._part):
                 return False
             self._part = ("", [])

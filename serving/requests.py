@@ -9,11 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
-    NaiveDatetime,
     ValidationError,
     create_model,
 )
@@ -171,7 +169,7 @@ def _event_time() -> Any:
             raise ValueError("outside the years that are believed")
         return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
-    return Annotated[AwareDatetime | NaiveDatetime, AfterValidator(naive_utc)]
+    return Annotated[datetime, AfterValidator(naive_utc)]
 
 
 def _expectation(column: Column) -> str:

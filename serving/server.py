@@ -150,6 +150,7 @@ class ModelServer:
         try:
             loaded = await asyncio.to_thread(self._load)
             batcher = Batcher(loaded.predictor.predict)
+            await asyncio.to_thread(self._writer.warm_up)
             for _ in range(_WARM_UP_CALLS):
                 await batcher.submit([warm_up_row(self.schema)])
         except MendloopError as error:
