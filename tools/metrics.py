@@ -32,6 +32,9 @@ class Reading(Value):
     versions: tuple[VersionCounters, ...]
     epoch: str
     """Changes when the counters started anew: differences across epochs are unknown."""
+    mirrored: tuple[VersionCounters, ...] = ()
+    """Copies of requests that versions got as a shadow; never part of ``versions``. Counters that
+    shrink started anew, because the version was gone meanwhile."""
 
 
 class NoReading(Value):
