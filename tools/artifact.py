@@ -22,7 +22,9 @@ from tools.model_inputs import model_frame, number_inputs, row_categories, row_n
 from tools.schema import FeatureSchema
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 SCHEMA_FILE = "schema.json"
 MODEL_FILE = "model.pkl"
@@ -85,7 +87,7 @@ def artifact_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def load_predictor(folder: Path) -> Predictor:
+def load_predictor(folder: Path) -> OnnxPredictor | SklearnPredictor:
     """The artifact's predictor: the ONNX twin when there is one, else the scikit-learn model.
 
     Loading ``model.pkl`` runs code from it: check the digest first. Raises Invalid when the folder
@@ -139,11 +141,21 @@ class OnnxPredictor:
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
         if not rows:
             return []
-        feed = onnx_twin.session_inputs(
-            self._schema, row_numbers(rows, self._schema), row_categories(rows, self._schema)
-        )
-        probabilities: list[float] = self._session.run(["probabilities"], feed)[0][:, 1].tolist()
+        numbers = row_numbers(rows, self._schema)
+        probabilities: list[float] = self._run(numbers, row_categories(rows, self._schema)).tolist()
         return probabilities
+
+    def predict_frame(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Probabilities for a frame of raw rows (time column and schema columns)."""
+        inputs = model_frame(frame, self._schema)
+        numbers = inputs[list(number_inputs(self._schema))].to_numpy(dtype="float32")
+        texts = inputs[list(self._schema.categories)].to_numpy(dtype=object)
+        return self._run(numbers, texts).astype("float64")
+
+    def _run(self, numbers: NDArray[np.float32], texts: NDArray[np.object_]) -> NDArray[np.float32]:
+        feed = onnx_twin.session_inputs(self._schema, numbers, texts)
+        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], feed)[0]
+        return probabilities[:, 1]
 
 
 class SklearnPredictor:
@@ -169,6 +181,12 @@ class SklearnPredictor:
         inputs = pd.concat([numbers, categories], axis=1)
         probabilities: list[float] = self._model.predict_proba(inputs)[:, 1].tolist()
         return probabilities
+
+    def predict_frame(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Probabilities for a frame of raw rows (time column and schema columns)."""
+        probabilities = self._model.predict_proba(model_frame(frame, self._schema))
+        found: NDArray[np.float64] = probabilities[:, 1]
+        return found
 
 
 def _unpickle(path: Path) -> Any:

@@ -30,7 +30,7 @@ def _parse_duration(value: Any) -> Any:
 
 
 def _format_duration(value: timedelta) -> str:
-    return f"{value.total_seconds():g}s"
+    return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
 
 
 Duration = Annotated[

@@ -56,13 +56,15 @@ class Registration(Value):
 
     model: str
     artifact: Path
-    """Folder with the model artifact (see ``serving/artifact.py``)."""
+    """Folder with the model artifact (see ``tools/artifact.py``)."""
     data_digest: str
     code_version: str
     gates: tuple[GateResult, ...]
     metrics: dict[str, float]
     parameters: dict[str, Any]
     reference: dict[str, Any]
+    attachments: Path | None = None
+    """Folder of plots and reports that are kept with the version for people."""
 
 
 class Registry(Protocol):

@@ -1,0 +1,8 @@
+"""Which pipelines there are, by the name under which runs are submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PIPELINES: Mapping[str, str] = {"retrain": "pipelines.retrain:retrain"}
+"""Name to ``module:attribute`` of the Kubeflow definition."""

@@ -1,0 +1,143 @@
+"""What each Kubeflow component calls: text and paths in, one step run, its report kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipelines.progress import step
+from pipelines.steps.summarize import keep_report
+from tools.documents import parse_document
+from tools.errors import Invalid
+from tools.managed_model import ManagedModelSpec
+
+
+def ingest(uri: str, digest: str, spec: str, output_dir: str, rows: str, report: str) -> None:
+    """See pipelines/steps/ingest.py."""
+    with step("ingest"):
+        from pipelines.steps.ingest import ingest as run
+
+        run(uri, digest, _spec(spec), Path(rows), Path(report))
+        keep_report(Path(report), Path(output_dir), "ingested")
+
+
+def validate(rows: str, spec: str, output_dir: str, report: str) -> None:
+    """See pipelines/steps/validate.py."""
+    with step("validate"):
+        from pipelines.steps.validate import validate as run
+
+        run(Path(rows), _spec(spec), Path(report))
+        keep_report(Path(report), Path(output_dir), "validated")
+
+
+def features(rows: str, spec: str, output_dir: str, inputs: str, plan: str) -> None:
+    """See pipelines/steps/features.py."""
+    with step("features"):
+        from pipelines.steps.features import features as run
+
+        run(Path(rows), _spec(spec), Path(inputs), Path(plan))
+        keep_report(Path(plan), Path(output_dir), "plan")
+
+
+def train(
+    inputs: str,
+    plan: str,
+    spec: str,
+    output_dir: str,
+    model: str,
+    report: str,
+    *,
+    model_step: str,
+    seed: int,
+) -> None:
+    """See pipelines/steps/train.py."""
+    with step("train"):
+        from pipelines.steps.train import train as run
+
+        run(
+            Path(inputs),
+            Path(plan),
+            _spec(spec),
+            Path(model),
+            Path(report),
+            model_step=model_step,
+            seed=seed,
+        )
+        keep_report(Path(report), Path(output_dir), "search")
+
+
+def evaluate(
+    rows: str,
+    plan: str,
+    model: str,
+    spec: str,
+    output_dir: str,
+    scored: str,
+    report: str,
+    *,
+    champion_artifact: str,
+    champion_digest: str,
+) -> None:
+    """See pipelines/steps/evaluate.py; an empty ``champion_artifact`` means that there is none."""
+    with step("evaluate"):
+        from pipelines.steps.evaluate import evaluate as run
+
+        run(
+            Path(rows),
+            Path(plan),
+            Path(model),
+            _spec(spec),
+            Path(scored),
+            Path(report),
+            champion=Path(champion_artifact) if champion_artifact else None,
+            champion_digest=champion_digest,
+        )
+        keep_report(Path(report), Path(output_dir), "evaluated")
+
+
+def gate(scored: str, spec: str, output_dir: str, report: str) -> str:
+    """See pipelines/steps/gate.py; the answer decides whether ``register`` runs."""
+    with step("gate"):
+        from pipelines.steps.gate import gate as run
+
+        decision = run(Path(scored), _spec(spec), Path(report))
+        keep_report(Path(report), Path(output_dir), "gates")
+        return decision
+
+
+def register(
+    products: dict[str, str],
+    spec: str,
+    destination: dict[str, str],
+    output_dir: str,
+    report: str,
+) -> None:
+    """See pipelines/steps/register.py."""
+    with step("register"):
+        from pipelines.steps.register import Destination, Products
+        from pipelines.steps.register import register as run
+
+        run(
+            Products.model_validate(products),
+            _spec(spec),
+            Destination.model_validate(destination),
+            Path(output_dir) / "registration",
+            Path(report),
+        )
+        keep_report(Path(report), Path(output_dir), "registered")
+
+
+def summarize(output_dir: str) -> None:
+    """See pipelines/steps/summarize.py."""
+    with step("summarize"):
+        from pipelines.steps.summarize import summarize as run
+
+        run(Path(output_dir))
+
+
+def _spec(text: str) -> ManagedModelSpec:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise Invalid(f"not JSON: {error}", field="spec") from error
+    return parse_document(data, ManagedModelSpec, source="argument spec")

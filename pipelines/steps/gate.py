@@ -1,0 +1,39 @@
+"""Step ``gate``: the spec's quality gates, judged on the scored hold-out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipelines.gates import HeldOut, judge
+from pipelines.steps.evaluate import CHALLENGER, CHAMPION, LABEL, PREFIX, sliced_by
+from tools.errors import Invalid
+from tools.managed_model import ManagedModelSpec
+
+PASSED = "passed"
+FAILED = "failed"
+
+
+def gate(scored: Path, spec: ManagedModelSpec, report: Path) -> str:
+    """Write every gate's result (JSON list) and return ``passed`` or ``failed``.
+
+    Raises Invalid when a slice column is not a column of the schema.
+    """
+    import pandas as pd
+
+    table = pd.read_parquet(scored)
+    columns = sliced_by(spec)
+    unknown = [name for name in columns if name not in spec.schema_.names]
+    if unknown:
+        raise Invalid(f"no such column: {', '.join(unknown)}", field="gates.slices")
+    champion = PREFIX + CHAMPION
+    rows = HeldOut(
+        labels=table[PREFIX + LABEL].to_numpy(),
+        challenger=table[PREFIX + CHALLENGER].to_numpy(),
+        champion=table[champion].to_numpy() if champion in table.columns else None,
+        slices={name: table[name].astype(str).to_numpy(dtype=object) for name in columns},
+    )
+    results = judge(spec.gates, rows, alpha=spec.evidence.alpha)
+    dumped = [result.model_dump() for result in results]
+    report.write_text(json.dumps(dumped, allow_nan=False), encoding="utf-8")
+    return PASSED if results and all(result.passed for result in results) else FAILED

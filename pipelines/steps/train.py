@@ -1,0 +1,93 @@
+"""Step ``train``: a small randomized search judged on later rows, then one fit on all of them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipelines.families import Candidate, candidates, make_classifier
+from pipelines.features import build_model
+from pipelines.measures import row_log_loss
+from pipelines.split import TimeSplit
+from pipelines.steps.features import LABEL, TIME
+from tools.managed_model import ManagedModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEARCH_ROWS = 30_000
+"""The newest of the training rows, on which candidates are compared: enough to rank them, and the
+search stays cheaper than the fit that follows."""
+
+
+def train(
+    inputs: Path,
+    plan: Path,
+    spec: ManagedModelSpec,
+    model: Path,
+    report: Path,
+    *,
+    model_step: str = "",
+    seed: int = 0,
+) -> None:
+    """Write the fitted model (pickle) and the report of the search.
+
+    ``inputs`` and ``plan`` come from step ``features``. ``model_step`` names a transformer that a
+    team puts in front (see ``pipelines.features.build_model``).
+    """
+    import pandas as pd
+
+    frame = pd.read_parquet(inputs)
+    split = TimeSplit.model_validate(json.loads(plan.read_text(encoding="utf-8"))["split"])
+    times, labels = frame.pop(TIME), frame.pop(LABEL).to_numpy(dtype=float)
+    training, validation, held = split.masks(times)
+    rng = np.random.default_rng(seed)
+    points = candidates(spec.training.families, spec.training.search_candidates, rng)
+    recent = np.flatnonzero(training)[-SEARCH_ROWS:]
+    tried = []
+    for point in points:
+        begun = time.monotonic()
+        fitted = _fit(point, spec, frame.iloc[recent], labels[recent], model_step, seed)
+        losses = row_log_loss(fitted.predict_proba(frame[validation])[:, 1], labels[validation])
+        tried.append(
+            point.model_dump()
+            | {"log_loss": float(losses.mean()), "seconds": round(time.monotonic() - begun, 3)}
+        )
+    best = min(range(len(points)), key=lambda index: tried[index]["log_loss"])
+    begun = time.monotonic()
+    final = _fit(points[best], spec, frame[~held], labels[~held], model_step, seed)
+    summary = {
+        "chosen": points[best].model_dump(),
+        "validation_log_loss": tried[best]["log_loss"],
+        "candidates": tried,
+        "fitted_rows": int((~held).sum()),
+        "fit_seconds": round(time.monotonic() - begun, 3),
+        "model_step": model_step,
+        "seed": seed,
+    }
+    model.write_bytes(pickle.dumps(final))
+    report.write_text(json.dumps(summary, allow_nan=False), encoding="utf-8")
+
+
+def _fit(
+    candidate: Candidate,
+    spec: ManagedModelSpec,
+    inputs: pd.DataFrame,
+    labels: np.ndarray[Any, np.dtype[np.float64]],
+    model_step: str,
+    seed: int,
+) -> Any:
+    classifier = make_classifier(candidate, seed=seed)
+    model = build_model(
+        spec.schema_,
+        inputs,
+        classifier,
+        scale=candidate.scales_numbers,
+        model_step=model_step,
+    )
+    return model.fit(inputs, labels)

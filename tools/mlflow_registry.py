@@ -1,0 +1,304 @@
+"""Registry on MLflow: a tracking server, or a SQLite file without one.
+
+Everything that mendloop knows of a version is one JSON document in the run's artifacts
+(``mendloop/version.json``, checked against the digest in the version's tags), because tags are
+limited in length and references are not. Tags carry what people and searches need. Versions never
+change, so a document is read once per process; aliases are read every time.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tools.artifact import artifact_digest
+from tools.errors import Invalid, Refused
+from tools.mlflow_connection import MlflowConnection
+from tools.registry import GateResult, ModelVersion, Registration
+from tools.values import Value, canonical_json, digest
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.tracking import MlflowClient
+
+RUN_KEY = "mendloop.run_key"
+ARTIFACT_DIGEST = "mendloop.artifact_digest"
+DATA_DIGEST = "mendloop.data_digest"
+DOCUMENT_DIGEST = "mendloop.document_digest"
+CODE_VERSION = "mendloop.code_version"
+GATES = "mendloop.gates"
+_MODEL_FOLDER = "model"
+_DOCUMENT = "mendloop/version.json"
+_MAX_PARAMETER = 6000  # MLflow's limit for the text of a parameter
+
+
+class _Document(Value):
+    """What a version is, besides its aliases."""
+
+    artifact_digest: str
+    data_digest: str
+    code_version: str
+    gates: tuple[GateResult, ...]
+    metrics: dict[str, float]
+    parameters: dict[str, Any]
+    reference: dict[str, Any]
+
+
+class MlflowRegistry:
+    """Implements Registry."""
+
+    def __init__(self, tracking_uri: str, artifact_root: str | Path) -> None:
+        """``artifact_root`` (folder or URI) takes the artifacts of a registry used first by us."""
+        self._mlflow = MlflowConnection(tracking_uri, str(artifact_root))
+        self._documents: dict[tuple[str, str], _Document] = {}
+
+    def register(self, registration: Registration, *, key: str) -> ModelVersion:
+        """See Registry."""
+        if not key:
+            raise Invalid("expected an idempotency key", field="key")
+        document = _document(registration)
+        with (
+            self._mlflow.translated(f"register a version of {registration.model}"),
+            self._mlflow.writing(),
+        ):
+            client = self._mlflow.client()
+            found = self._of_run(client, registration.model, key)
+            if found is None:
+                self._ensure_model(client, registration.model)
+                found = self._make(client, registration, document, key)
+            return self._version(client, found)
+
+    def versions(self, model: str) -> tuple[ModelVersion, ...]:
+        """See Registry."""
+        with self._mlflow.translated(f"list the versions of {model}"):
+            client = self._mlflow.client()
+            found = _search(client, f"name = '{_quoted(model)}'")
+            aliases = self._aliases(client, model) if found else {}
+            return tuple(self._version(client, each, aliases) for each in found)
+
+    def get(self, model: str, version: str) -> ModelVersion:
+        """See Registry."""
+        with self._mlflow.translated(f"read version {version} of {model}"):
+            client = self._mlflow.client()
+            return self._version(client, client.get_model_version(model, version))
+
+    def by_alias(self, model: str, alias: str) -> ModelVersion | None:
+        """See Registry."""
+        with self._mlflow.translated(f"read alias {alias} of {model}"):
+            client = self._mlflow.client()
+            version = self._aliases(client, model).get(alias)
+            if version is None:
+                return None
+            return self._version(client, client.get_model_version(model, version))
+
+    def by_run(self, model: str, run_key: str) -> ModelVersion | None:
+        """See Registry."""
+        with self._mlflow.translated(f"look for run {run_key} of {model}"):
+            client = self._mlflow.client()
+            found = self._of_run(client, model, run_key)
+            return None if found is None else self._version(client, found)
+
+    def set_alias(self, model: str, alias: str, version: str, *, key: str) -> None:
+        """See Registry."""
+        with (
+            self._mlflow.translated(f"set alias {alias} of {model} to {version}"),
+            self._mlflow.writing(),
+        ):
+            client = self._mlflow.client()
+            client.get_model_version(model, version)  # MLflow sets aliases to missing versions
+            client.set_model_version_tag(model, version, f"mendloop.alias.{alias}.key", key)
+            if self._aliases(client, model).get(alias) != version:
+                client.set_registered_model_alias(model, alias, version)
+
+    def delete_alias(self, model: str, alias: str, *, key: str) -> None:
+        """See Registry."""
+        with self._mlflow.translated(f"remove alias {alias} of {model}"), self._mlflow.writing():
+            client = self._mlflow.client()
+            version = self._aliases(client, model).get(alias)
+            if version is not None:
+                client.set_model_version_tag(model, version, f"mendloop.alias.{alias}.key", key)
+                client.delete_registered_model_alias(model, alias)
+
+    def fetch(self, model: str, version: str, into: Path) -> Path:
+        """See Registry; the folder is called by its digest."""
+        expected = self.get(model, version).artifact_digest
+        folder = into / expected
+        if folder.is_dir() and artifact_digest(folder) == expected:
+            return folder
+        with self._mlflow.translated(f"fetch the artifact of version {version} of {model}"):
+            client = self._mlflow.client()
+            run_id = client.get_model_version(model, version).run_id or ""
+            into.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=into, prefix=".fetching-") as beside:
+                fetched = Path(client.download_artifacts(run_id, _MODEL_FOLDER, beside))
+                actual = artifact_digest(fetched)
+                if actual != expected:
+                    raise Refused(
+                        f"the artifact of {model} version {version} has digest {actual}, the "
+                        f"registry says {expected}: it was changed; do not serve it"
+                    )
+                shutil.rmtree(folder, ignore_errors=True)
+                fetched.rename(folder)
+        return folder
+
+    def _make(
+        self, client: MlflowClient, registration: Registration, document: _Document, key: str
+    ) -> MlflowVersion:
+        """Run, artifacts, then the version: only the last makes it exist."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        self._give_up_leftovers(client, key)
+        text = canonical_json(document.model_dump(mode="json"))
+        tags = {
+            RUN_KEY: key,
+            ARTIFACT_DIGEST: document.artifact_digest,
+            DATA_DIGEST: document.data_digest,
+            CODE_VERSION: document.code_version,
+            DOCUMENT_DIGEST: digest(document.model_dump(mode="json")),
+            GATES: "passed" if _all_passed(document.gates) else "failed",
+        }
+        run = client.create_run(self._mlflow.experiment, tags={RUN_KEY: key}, run_name=key)
+        run_id = run.info.run_id
+        client.log_batch(
+            run_id,
+            metrics=[
+                Metric(name, value, run.info.start_time, 0)
+                for name, value in document.metrics.items()
+            ],
+            params=[
+                Param(name, str(value)[:_MAX_PARAMETER])
+                for name, value in document.parameters.items()
+            ],
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
+        client.log_artifacts(run_id, str(registration.artifact), _MODEL_FOLDER)
+        if registration.attachments is not None:
+            client.log_artifacts(run_id, str(registration.attachments), "mendloop")
+        client.log_text(run_id, text, _DOCUMENT)
+        made = client.create_model_version(
+            registration.model,
+            source=f"{run.info.artifact_uri}/{_MODEL_FOLDER}",
+            run_id=run_id,
+            tags=tags,
+            await_creation_for=0,
+        )
+        client.set_terminated(run_id)
+        return made
+
+    def _give_up_leftovers(self, client: MlflowClient, key: str) -> None:
+        """Runs of this key without a version stem from a process that died: mark them."""
+        query = f"tags.`{RUN_KEY}` = '{_quoted(key)}' and attributes.status = 'RUNNING'"
+        for run in client.search_runs([self._mlflow.experiment], query):
+            client.set_terminated(run.info.run_id, status="FAILED")
+
+    def _of_run(self, client: MlflowClient, model: str, key: str) -> MlflowVersion | None:
+        query = f"name = '{_quoted(model)}' and tags.`{RUN_KEY}` = '{_quoted(key)}'"
+        found = _search(client, query)
+        return found[0] if found else None
+
+    def _version(
+        self, client: MlflowClient, found: MlflowVersion, aliases: dict[str, str] | None = None
+    ) -> ModelVersion:
+        name, version = found.name, str(found.version)
+        carried = self._aliases(client, name) if aliases is None else aliases
+        created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+        document = self._document(client, found)
+        return ModelVersion(
+            model=name,
+            version=version,
+            artifact_digest=document.artifact_digest,
+            data_digest=document.data_digest,
+            run_key=found.tags.get(RUN_KEY, ""),
+            gates=document.gates,
+            metrics=document.metrics,
+            reference=document.reference,
+            aliases=tuple(sorted(a for a, carrier in carried.items() if carrier == version)),
+            created_at=created.isoformat(),
+        )
+
+    def _document(self, client: MlflowClient, found: MlflowVersion) -> _Document:
+        expected = found.tags.get(DOCUMENT_DIGEST)
+        if expected is None:
+            return _FOREIGN
+        place = (found.name, str(found.version))
+        if place not in self._documents:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(client.download_artifacts(found.run_id or "", _DOCUMENT, folder))
+                content = json.loads(path.read_text(encoding="utf-8"))
+            if digest(content) != expected:
+                raise Refused(
+                    f"{_DOCUMENT} of {found.name} version {found.version} was changed after it "
+                    "was registered; retire that version"
+                )
+            self._documents[place] = _Document.model_validate(content)
+        return self._documents[place]
+
+    def _aliases(self, client: MlflowClient, model: str) -> dict[str, str]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = client.get_registered_model(model).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+        return {alias: str(version) for alias, version in found.items()}
+
+    def _ensure_model(self, client: MlflowClient, model: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+_FOREIGN = _Document(
+    artifact_digest="",
+    data_digest="",
+    code_version="",
+    gates=(),
+    metrics={},
+    parameters={},
+    reference={},
+)
+"""What is known of a version that somebody else registered: no gate passed, nothing to fetch."""
+
+
+def _document(registration: Registration) -> _Document:
+    return _Document(
+        artifact_digest=artifact_digest(registration.artifact),
+        data_digest=registration.data_digest,
+        code_version=registration.code_version,
+        gates=registration.gates,
+        metrics=registration.metrics,
+        parameters=registration.parameters,
+        reference=registration.reference,
+    )
+
+
+def _search(client: MlflowClient, query: str) -> list[MlflowVersion]:
+    """Every page of a search, oldest version first."""
+    found: list[MlflowVersion] = []
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(query, page_token=token)
+        found += list(page)
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda each: int(each.version))
+
+
+def _all_passed(gates: tuple[GateResult, ...]) -> bool:
+    return bool(gates) and all(gate.passed for gate in gates)
+
+
+def _quoted(text: str) -> str:
+    if "'" in text or '"' in text or "`" in text:
+        raise Invalid(f"{text!r} holds a quotation mark, which MLflow's searches cannot express")
+    return text
