@@ -122,7 +122,7 @@ def non_inferiority_factors(margin: float, share: float) -> tuple[Floats, Floats
     at the projection is exactly "the mean factor is at most 1 everywhere in the null set".
     """
     stable, canary, _ = _alternatives(margin)
-    null_stable = _project(stable, canary, margin, share)
+    null_stable = nearest_null(stable, canary, margin, share)
     return (
         _log_ratio(stable, null_stable),
         _log_ratio(1.0 - stable, 1.0 - null_stable),
@@ -204,7 +204,7 @@ def _alternatives(margin: float) -> tuple[Floats, Floats, Floats]:
     return stable, canary, weights
 
 
-def _project(stable: Floats, canary: Floats, margin: float, share: float) -> Floats:
+def nearest_null(stable: Floats, canary: Floats, margin: float, share: float) -> Floats:
     """Stable's rate at the point of the null set (canary = stable + margin) nearest in KL."""
     low = np.maximum(0.0, canary - margin)
     high = np.maximum(low, np.minimum(stable, 1.0 - margin))
