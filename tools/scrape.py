@@ -30,8 +30,9 @@ _PATTERN = (
 _ANSWERED = f"envoy_{STAT_PREFIX}_{ANSWERED}"
 _FAILED = f"envoy_{STAT_PREFIX}_{FAILED}"
 _MEMBERS = "envoy_cluster_membership_total"
-_COPIES = "envoy_cluster_upstream_rq_completed"
-_COPIES_BY_CLASS = "envoy_cluster_upstream_rq_xx"
+# The parser gives counters the suffix _total that OpenMetrics asks for and Envoy leaves out.
+_COPIES = "envoy_cluster_upstream_rq_completed_total"
+_COPIES_BY_CLASS = "envoy_cluster_upstream_rq_xx_total"
 _COPY_TIME = "envoy_cluster_upstream_rq_time"
 
 _Samples = dict[tuple[str, str], dict[str, float]]
