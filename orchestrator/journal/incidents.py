@@ -43,6 +43,9 @@ class IncidentSummary(Value):
 
     id: str
     target: str
+    goal: str = ""
+    """The goal that is broken."""
+    concern: str = ""
     trigger: str
     summary: str
     diagnosis: str = ""
@@ -97,6 +100,8 @@ def _opened(event: Event) -> IncidentSummary:
     return IncidentSummary(
         id=event.incident,
         target=event.target,
+        goal=opened.goal,
+        concern=opened.concern,
         trigger=opened.trigger,
         summary=opened.summary,
         detected_at=event.at,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import ConfigDict
+
 from orchestrator.journal import kinds
 from policies.ruling import Ruling
 from tools.values import Value
@@ -15,7 +17,14 @@ from tools.values import Value
 Json = dict[str, Any]
 
 
-class ControllerStarted(Value):
+class Payload(Value):
+    """Base of what an event carries. NaN and infinity stay what they are when it is written out,
+    so that the journal refuses them; by default they would silently become null."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class ControllerStarted(Payload):
     """What ``controller.started`` says."""
 
     holder: str
@@ -24,21 +33,21 @@ class ControllerStarted(Value):
     """Incidents found open, which this controller takes over."""
 
 
-class ControllerStopped(Value):
+class ControllerStopped(Payload):
     """What ``controller.stopped`` says."""
 
     holder: str
     reason: str = ""
 
 
-class LeaseAcquired(Value):
+class LeaseAcquired(Payload):
     """What ``lease.acquired`` says."""
 
     holder: str
     token: int
 
 
-class LeaseLost(Value):
+class LeaseLost(Payload):
     """What ``lease.lost`` says."""
 
     holder: str
@@ -46,7 +55,7 @@ class LeaseLost(Value):
     reason: str = ""
 
 
-class WindowObserved(Value):
+class WindowObserved(Payload):
     """What ``window.observed`` says."""
 
     start: str
@@ -57,16 +66,20 @@ class WindowObserved(Value):
     facts: Json = {}
 
 
-class IncidentOpened(Value):
+class IncidentOpened(Payload):
     """What ``incident.opened`` says."""
 
+    goal: str = ""
+    """The broken goal."""
+    concern: str = ""
+    """``data`` or ``model``: incidents of one concern queue, of different ones do not."""
     trigger: str
     summary: str
     event_time: str = ""
     facts: Json = {}
 
 
-class IncidentMerged(Value):
+class IncidentMerged(Payload):
     """What ``incident.merged`` says."""
 
     trigger: str
@@ -83,7 +96,7 @@ class Rival(Value):
     reason: str = ""
 
 
-class DiagnosisMade(Value):
+class DiagnosisMade(Payload):
     """What ``diagnosis.made`` says."""
 
     cause: str
@@ -110,7 +123,7 @@ class Rejected(Value):
     reason: str
 
 
-class PlanMade(Value):
+class PlanMade(Payload):
     """What ``plan.made`` says."""
 
     goal: str
@@ -121,7 +134,7 @@ class PlanMade(Value):
     event_time: str = ""
 
 
-class PlanFailed(Value):
+class PlanFailed(Payload):
     """What ``plan.failed`` says."""
 
     goal: str
@@ -130,7 +143,7 @@ class PlanFailed(Value):
     event_time: str = ""
 
 
-class GuardJudged(Value):
+class GuardJudged(Payload):
     """What ``guard.judged`` says."""
 
     tool: str
@@ -141,7 +154,7 @@ class GuardJudged(Value):
     event_time: str = ""
 
 
-class ApprovalRequested(Value):
+class ApprovalRequested(Payload):
     """What ``approval.requested`` says."""
 
     approval: str
@@ -154,7 +167,7 @@ class ApprovalRequested(Value):
     expires_at: str = ""
 
 
-class ApprovalGiven(Value):
+class ApprovalGiven(Payload):
     """What ``approval.given`` says."""
 
     approval: str
@@ -162,7 +175,7 @@ class ApprovalGiven(Value):
     digest: str
 
 
-class ApprovalRejected(Value):
+class ApprovalRejected(Payload):
     """What ``approval.rejected`` says."""
 
     approval: str
@@ -170,7 +183,7 @@ class ApprovalRejected(Value):
     reason: str = ""
 
 
-class StepIntended(Value):
+class StepIntended(Payload):
     """What ``step.intended`` says."""
 
     key: str
@@ -188,7 +201,7 @@ class StepIntended(Value):
     event_time: str = ""
 
 
-class StepOutcome(Value):
+class StepOutcome(Payload):
     """What ``step.outcome`` says."""
 
     key: str
@@ -199,7 +212,7 @@ class StepOutcome(Value):
     detail: str = ""
 
 
-class StepVerified(Value):
+class StepVerified(Payload):
     """What ``step.verified`` says."""
 
     key: str
@@ -208,7 +221,7 @@ class StepVerified(Value):
     detail: str = ""
 
 
-class EvidenceJudged(Value):
+class EvidenceJudged(Payload):
     """What ``evidence.judged`` says."""
 
     question: str
@@ -218,7 +231,7 @@ class EvidenceJudged(Value):
     event_time: str = ""
 
 
-class TrafficShifted(Value):
+class TrafficShifted(Payload):
     """What ``traffic.shifted`` says."""
 
     route: str
@@ -230,7 +243,7 @@ class TrafficShifted(Value):
     event_time: str = ""
 
 
-class IncidentWaiting(Value):
+class IncidentWaiting(Payload):
     """What ``incident.waiting`` says."""
 
     reason: str
@@ -239,14 +252,14 @@ class IncidentWaiting(Value):
     event_time: str = ""
 
 
-class IncidentResumed(Value):
+class IncidentResumed(Payload):
     """What ``incident.resumed`` says."""
 
     reason: str = ""
     event_time: str = ""
 
 
-class IncidentResolved(Value):
+class IncidentResolved(Payload):
     """What ``incident.resolved`` says."""
 
     outcome: str
@@ -254,7 +267,7 @@ class IncidentResolved(Value):
     event_time: str = ""
 
 
-class IncidentEscalated(Value):
+class IncidentEscalated(Payload):
     """What ``incident.escalated`` says."""
 
     outcome: str = "escalated"
@@ -262,28 +275,28 @@ class IncidentEscalated(Value):
     event_time: str = ""
 
 
-class MemorySaved(Value):
+class MemorySaved(Payload):
     """What ``memory.saved`` says."""
 
     memory: Json
     """``agents.memory.TargetMemory`` as JSON."""
 
 
-class TargetPaused(Value):
+class TargetPaused(Payload):
     """What ``target.paused`` says."""
 
     by: str
     reason: str
 
 
-class TargetResumed(Value):
+class TargetResumed(Payload):
     """What ``target.resumed`` says."""
 
     by: str
     reason: str = ""
 
 
-PAYLOADS: dict[str, type[Value]] = {
+PAYLOADS: dict[str, type[Payload]] = {
     kinds.CONTROLLER_STARTED: ControllerStarted,
     kinds.CONTROLLER_STOPPED: ControllerStopped,
     kinds.LEASE_ACQUIRED: LeaseAcquired,

@@ -1,0 +1,126 @@
+"""Pins training data: history and matured rows, without what was set aside, by content digest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Verification, is_
+from agents.facts import DATA_TRUST, QUARANTINE, TRAINING_DATA
+from agents.memory import Pinned, TargetMemory
+from agents.ports import Desk
+from tools.data_files import pin_table, read_table
+from tools.errors import Invalid
+from tools.managed_model import ManagedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class PinTrainingData:
+    """Writes one immutable file of trusted, matured rows for this incident's training."""
+
+    contract = Contract(
+        name="pin_training_data",
+        agent="data_validator",
+        purpose="Fix the training data by digest: trusted, matured, labelled rows only.",
+        concern="model",
+        undo="nothing to undo",
+        deadline_s=120.0,
+        max_attempts=2,
+        changes_production=False,
+    )
+
+    def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
+        return tuple(
+            self.contract.operation(
+                arguments={"scope": scope},
+                requires=(is_(DATA_TRUST, "trusted"), is_(QUARANTINE, "none", "done")),
+                achieves={TRAINING_DATA: scope},
+                cost=Cost(minutes=0.5, money=0.1),
+            )
+            for scope in ("full", "recent")
+        )
+
+    def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
+        scope = str(call.operation.arguments["scope"])
+        frame = training_rows(desk, call.model, memory, scope=scope)
+        minimum = call.model.spec.data.min_rows
+        if len(frame) < minimum:
+            raise Invalid(
+                f"only {len(frame)} trusted, labelled rows are there, expected {minimum}; "
+                "wait for labels or lower spec.data.minRows",
+                field="spec.data.minRows",
+            )
+        pin = pin_table(frame, desk.pins)
+        return Receipt(
+            detail=f"{pin.rows} rows pinned as sha256:{pin.digest[:12]}",
+            after={"digest": pin.digest, "rows": pin.rows, "uri": pin.uri},
+            memory=memory.model_copy(
+                update={
+                    "pinned": Pinned(
+                        incident=call.incident, scope=scope, uri=pin.uri, digest=pin.digest
+                    )
+                }
+            ),
+        )
+
+    def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
+        pinned = memory.pinned
+        if pinned is None or pinned.incident != call.incident:
+            return Verification(holds=Holds.BROKEN, detail="nothing is pinned for this incident")
+        read_table(pinned.uri, digest=pinned.digest)
+        return Verification(holds=Holds.HOLDS, detail=f"sha256:{pinned.digest[:12]} is readable")
+
+
+def training_rows(
+    desk: Desk, model: ManagedModel, memory: TargetMemory, *, scope: str = "full"
+) -> pd.DataFrame:
+    """History, then every matured and labelled row of the log that no fault covers.
+
+    ``scope`` recent: only the last ``spec.training.recent`` of event time. Columns: the time
+    column, the schema's columns and the label. Ordered by event time.
+    """
+    import pandas as pd
+
+    spec = model.spec
+    schema = spec.schema_
+    wanted = [schema.time_column, *schema.names, spec.label.name]
+    history = read_table(desk.history, text_columns=schema.categories)
+    missing = [name for name in wanted if name not in history.columns]
+    if missing:
+        raise Invalid(
+            f"{desk.history} lacks the columns {', '.join(missing)}", field="spec.data.history"
+        )
+    history = history[wanted].dropna(subset=[spec.label.name])
+    history[schema.time_column] = pd.to_datetime(history[schema.time_column])
+    extent = desk.log.extent(model.target)
+    if extent.first is None or extent.watermark is None:
+        return history
+    logged = desk.log.cohort(
+        model.target,
+        start=extent.first,
+        end=extent.watermark - spec.label.delay,
+        as_of=extent.watermark,
+        columns=schema.names,
+    )
+    logged = logged.dropna(subset=["label"])
+    logged = logged[~_distrusted(logged, memory)]
+    logged = logged.rename(columns={"event_time": schema.time_column, "label": spec.label.name})
+    rows = pd.concat([history, logged[wanted]], ignore_index=True)
+    rows = rows.sort_values(schema.time_column, kind="stable", ignore_index=True)
+    if scope == "recent" and len(rows):
+        newest = rows[schema.time_column].iloc[-1]
+        rows = rows[rows[schema.time_column] > newest - spec.training.recent]
+    return rows.reset_index(drop=True)
+
+
+def _distrusted(frame: pd.DataFrame, memory: TargetMemory) -> pd.Series[bool]:
+    import pandas as pd
+
+    marked = pd.Series(False, index=frame.index)
+    for span in memory.spans:
+        inside = frame["event_time"] >= pd.Timestamp(span.start)
+        if span.end:
+            inside &= frame["event_time"] < pd.Timestamp(span.end)
+        marked |= inside
+    return marked

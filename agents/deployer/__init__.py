@@ -1,0 +1,1 @@
+"""The deployer: servers for versions, and the traffic between them."""

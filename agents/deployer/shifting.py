@@ -1,0 +1,227 @@
+"""Moves traffic between champion and challenger, one proved step at a time, and back."""
+
+from __future__ import annotations
+
+from agents.contract import (
+    Call,
+    Condition,
+    Contract,
+    Cost,
+    Holds,
+    Operation,
+    Receipt,
+    Verification,
+    is_,
+)
+from agents.facts import CANARY, CHALLENGER, PROVED, SHARE, SKEW, UNKNOWN
+from agents.memory import CanaryWatch, TargetMemory
+from agents.ports import Desk
+from agents.served import Served, look
+from tools.errors import Refused
+from tools.managed_model import ManagedModel
+from tools.registry import ModelVersion
+from tools.routing import Router, TrafficSplit
+from tools.statistics.canary import CanaryEvidence
+
+
+def before_each_step(model: ManagedModel) -> dict[int, int]:
+    """Canary step -> the step that must have been proved before it (0 before the first)."""
+    steps = model.spec.rollout.steps_percent
+    return dict(zip(steps, (0, *steps), strict=False))
+
+
+class StartCanary:
+    """Gives the challenger its first share."""
+
+    contract = Contract(
+        name="start_canary",
+        agent="deployer",
+        purpose="Route the first few percent of the traffic to the challenger.",
+        concern="model",
+        undo="roll_back",
+        deadline_s=30.0,
+    )
+
+    def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
+        first = model.spec.rollout.steps_percent[0]
+        ready = (is_(CHALLENGER, "ready"), is_(SHARE, 0), is_(CANARY, "none"))
+        return (_operation(self.contract, first, ready),)
+
+    def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
+        return _raise_share(desk, call, memory)
+
+    def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
+        return _share_applied(desk, call)
+
+
+class AdvanceCanary:
+    """Gives the challenger the next share, once the one before is proved."""
+
+    contract = Contract(
+        name="advance_canary",
+        agent="deployer",
+        purpose="Route the next share of the traffic to the challenger.",
+        concern="model",
+        undo="roll_back",
+        deadline_s=30.0,
+    )
+
+    def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
+        return tuple(
+            _operation(
+                self.contract,
+                percent,
+                (
+                    is_(CHALLENGER, "ready"),
+                    is_(SHARE, before),
+                    is_(PROVED, before),
+                    is_(CANARY, "watching"),
+                    is_(SKEW, "none"),
+                ),
+            )
+            for percent, before in before_each_step(model).items()
+            if before
+        )
+
+    def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
+        return _raise_share(desk, call, memory)
+
+    def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
+        return _share_applied(desk, call)
+
+
+class RollBack:
+    """All traffic back to the champion, whatever the challenger's state."""
+
+    contract = Contract(
+        name="roll_back",
+        agent="deployer",
+        purpose="Route all traffic back to the champion and refuse the challenger.",
+        concern="model",
+        undo="nothing to undo",
+        deadline_s=30.0,
+        max_attempts=10,
+        is_safe_return=True,
+    )
+
+    def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
+        return (
+            self.contract.operation(
+                requires=(is_(SHARE, *range(1, 101)), is_(CANARY, "harmful", "undecided")),
+                achieves={SHARE: 0, PROVED: 0, CANARY: "none", CHALLENGER: "refused"},
+                cost=Cost(minutes=0.1),
+            ),
+        )
+
+    def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
+        served = look(desk, call.model)
+        champion = served.must_champion()
+        target = TrafficSplit.all_to(champion.version)
+        _shift(desk, call, target, expect=None)
+        refused = memory.refused
+        if memory.canary is not None and memory.canary.version not in refused:
+            refused = (*refused, memory.canary.version)
+        return Receipt(
+            already=served.split == target,
+            detail=f"all traffic goes to version {champion.version}",
+            before=dict(served.split.shares),
+            after={champion.version: 100},
+            memory=memory.model_copy(update={"refused": refused, "canary": None, "skew": UNKNOWN}),
+        )
+
+    def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
+        served = look(desk, call.model)
+        champion = served.must_champion()
+        if served.percent(champion.version) != 100:
+            return Verification(holds=Holds.BROKEN, detail=f"the route says {served.split}")
+        return _applied(desk, call, f"all traffic goes to version {champion.version}")
+
+
+def _operation(contract: Contract, percent: int, requires: tuple[Condition, ...]) -> Operation:
+    return contract.operation(
+        arguments={"percent": percent},
+        requires=requires,
+        achieves={SHARE: percent, CANARY: "watching"},
+        cost=Cost(minutes=0.2, risk=percent / 1000),
+    )
+
+
+def _raise_share(desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
+    """Promise 3: only a gated, ready version, and no more than this step allows."""
+    percent = int(call.operation.arguments["percent"])
+    served = look(desk, call.model)
+    champion, challenger = served.must_champion(), served.must_challenger()
+    _must_be_servable(served, champion)
+    _must_be_servable(served, challenger)
+    split = split_at(champion, challenger, percent)
+    already = served.split == split
+    if not already:
+        expect = split_at(champion, challenger, before_each_step(call.model)[percent])
+        _shift(desk, call, split, expect=expect)
+    return Receipt(
+        already=already,
+        detail=f"version {challenger.version} gets {percent} % of the traffic",
+        before=dict(served.split.shares),
+        after=dict(split.shares),
+        memory=memory.model_copy(update={"canary": _watch(memory, challenger, percent)}),
+    )
+
+
+def split_at(champion: ModelVersion, challenger: ModelVersion, percent: int) -> TrafficSplit:
+    """Champion and challenger at one step."""
+    weights = {champion.version: 100 - percent, challenger.version: percent}
+    return TrafficSplit(shares=weights)
+
+
+def _must_be_servable(served: Served, version: ModelVersion) -> None:
+    if not version.gates_passed:
+        raise Refused(f"version {version.version} has not passed its gates; it takes no traffic")
+    if not served.is_ready(version):
+        raise Refused(
+            f"the server of version {version.version} is not ready with the registered artifact;"
+            " the weights stay as they are"
+        )
+
+
+def _watch(memory: TargetMemory, challenger: ModelVersion, percent: int) -> CanaryWatch:
+    watch = memory.canary
+    if watch is None or watch.version != challenger.version:
+        return CanaryWatch(version=challenger.version, percent=percent, evidence=CanaryEvidence())
+    return watch.model_copy(update={"percent": percent, "baseline": None})
+
+
+def _shift(desk: Desk, call: Call, split: TrafficSplit, *, expect: TrafficSplit | None) -> None:
+    serving = call.model.spec.serving
+    Router(desk.traffic).shift(
+        call.model.metadata.namespace,
+        serving.route,
+        serving.host,
+        split,
+        key=call.key,
+        token=call.token,
+        expect=expect,
+    )
+
+
+def _share_applied(desk: Desk, call: Call) -> Verification:
+    percent = int(call.operation.arguments["percent"])
+    served = look(desk, call.model)
+    challenger = served.must_challenger()
+    if served.percent(challenger.version) != percent:
+        return Verification(
+            holds=Holds.BROKEN,
+            detail=f"the route says {served.split}, expected {percent} %",
+        )
+    return _applied(desk, call, f"version {challenger.version} gets {percent} %")
+
+
+def _applied(desk: Desk, call: Call, detail: str) -> Verification:
+    serving = call.model.spec.serving
+    namespace = call.model.metadata.namespace
+    router = Router(desk.traffic)
+    written = router.split(namespace, serving.route, serving.host).resource_version
+    if router.applied(namespace, serving.route, resource_version=written):
+        return Verification(holds=Holds.HOLDS, detail=f"{detail}; the data plane routes by it")
+    return Verification(
+        holds=Holds.UNKNOWN, detail=f"{detail}; the data plane has not followed yet"
+    )

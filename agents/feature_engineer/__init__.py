@@ -1,0 +1,1 @@
+"""The feature engineer: the same features in serving as in training."""

@@ -1,0 +1,103 @@
+"""What mendloop remembers of a target between two looks, beyond what the world itself shows.
+
+The journal keeps it (an event each time it changes, in the same transaction as the evidence that
+changed it), so a new controller goes on counting where the last one stopped. Everything that can
+be read from the world (weights, aliases, servers, runs) is not here: the world is asked.
+Event times are ISO 8601 text, naive as in the prediction log.
+"""
+
+from __future__ import annotations
+
+from agents.facts import UNKNOWN
+from tools.metrics import Reading
+from tools.statistics.canary import CanaryEvidence
+from tools.statistics.cohort import CohortProcess
+from tools.statistics.performance import PerformanceProcess
+from tools.values import Value
+
+
+class Span(Value):
+    """Event time in which a feed was not to be believed; ``end`` is empty while it lasts."""
+
+    feed: str
+    start: str
+    end: str = ""
+    reasons: tuple[str, ...] = ()
+    quarantined: bool = False
+    """Set aside by a recorded act: no training data and no quality evidence come from it."""
+
+    def covers(self, start: str, end: str) -> bool:
+        """Whether it overlaps start <= t < end."""
+        return self.start < end and (not self.end or start < self.end)
+
+
+class CanaryWatch(Value):
+    """The evidence about one challenger, over all its steps."""
+
+    version: str
+    percent: int
+    """Step being watched; 0 before the first."""
+    proved_percent: int = 0
+    outcome: str = "watching"
+    """``watching``, ``harmful`` or ``undecided`` (deadline without a decision)."""
+    evidence: CanaryEvidence
+    baseline: Reading | None = None
+    """Counters at the start of the stretch that is being counted."""
+    attempt: int = 1
+    """How many canaries this version has had; the error budget is spent across them."""
+
+
+class Probation(Value):
+    """A promotion that late labels may still undo."""
+
+    version: str
+    former: str
+    promoted_at: str
+    """Event time."""
+    judged_until: str
+    cohort: CohortProcess
+    outcome: str = "watching"
+    """``watching``, ``passed`` or ``harmful``."""
+
+
+class Pinned(Value):
+    """Training data fixed by digest for one incident."""
+
+    incident: str
+    scope: str
+    """``full`` or ``recent``."""
+    uri: str
+    digest: str
+
+
+class TargetMemory(Value):
+    """See the module; one per target."""
+
+    validated_until: str = ""
+    """End of the newest window whose data was checked."""
+    trusted_window: tuple[str, str] | None = None
+    """The newest window that was found trustworthy: what the next one is compared to."""
+    spans: tuple[Span, ...] = ()
+    judged_until: str = ""
+    """End of the newest matured window whose labels were counted."""
+    performance_version: str = ""
+    performance: PerformanceProcess | None = None
+    canary: CanaryWatch | None = None
+    probation: Probation | None = None
+    skew: str = UNKNOWN
+    """Whether the challenger's serving computes what its artifact does: none, found, unknown."""
+    refused: tuple[str, ...] = ()
+    """Versions that were tried and sent back: never tried again without a new version."""
+    retrains: tuple[str, ...] = ()
+    """Event times at which retraining began."""
+    pinned: Pinned | None = None
+    """Training data of the incident under way."""
+
+    @property
+    def open_spans(self) -> tuple[Span, ...]:
+        """Faults that last."""
+        return tuple(span for span in self.spans if not span.end)
+
+    def is_distrusted(self, start: str, end: str) -> bool:
+        """Whether any fault overlaps the event time start <= t < end."""
+        return any(span.covers(start, end) for span in self.spans)

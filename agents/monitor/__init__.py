@@ -1,0 +1,1 @@
+"""The monitor: what is true of a target, on what evidence, and when to leave it alone."""

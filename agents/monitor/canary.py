@@ -1,0 +1,128 @@
+"""Judges each canary step on counts, three-valued: harm, proved harmless, or not known yet."""
+
+from __future__ import annotations
+
+from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Verification, is_
+from agents.deployer.shifting import before_each_step
+from agents.facts import CANARY, CHALLENGER, PROVED, SHARE
+from agents.memory import CanaryWatch, TargetMemory
+from agents.ports import Desk
+from agents.served import Served, look
+from tools.errors import Refused
+from tools.managed_model import ManagedModel
+from tools.metrics import NoReading
+from tools.statistics.canary import alpha_for, stretches_between
+from tools.statistics.verdict import Judgement, Verdict
+
+
+class JudgeCanary:
+    """Counts what both versions answer at one step until the evidence decides, or time is up."""
+
+    contract = Contract(
+        name="judge_canary",
+        agent="monitor",
+        purpose="Decide on evidence whether the challenger harms at its present share.",
+        concern="model",
+        undo="roll_back",
+        deadline_s=300.0,
+        changes_production=False,
+    )
+
+    def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
+        return tuple(
+            self.contract.operation(
+                arguments={"percent": percent},
+                requires=(
+                    is_(CHALLENGER, "ready"),
+                    is_(SHARE, percent),
+                    is_(CANARY, "watching"),
+                    is_(PROVED, before),
+                ),
+                achieves={PROVED: percent},
+                cost=Cost(minutes=5.0),
+            )
+            for percent, before in before_each_step(model).items()
+            if percent < 100  # nothing is left to compare with: probation watches from there
+        )
+
+    def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
+        watch = _must_watch(memory)
+        reading = desk.metrics.read(call.model.target)
+        if isinstance(reading, NoReading):
+            return Receipt(detail=f"no reading yet: {reading.reason}")
+        return Receipt(
+            detail=f"counting at {watch.percent} % from here",
+            memory=_remember(memory, watch.model_copy(update={"baseline": reading})),
+        )
+
+    def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
+        served = look(desk, call.model)
+        watch = _must_watch(memory)
+        watch = _count(desk, call.model, served, watch)
+        judgement = judge(call.model, watch)
+        if judgement.verdict is Verdict.HEALTHY:
+            proved = watch.model_copy(update={"proved_percent": watch.percent})
+            return _found(Holds.HOLDS, judgement, memory, proved, {PROVED: watch.percent})
+        if judgement.verdict is Verdict.HARMFUL:
+            ended = watch.model_copy(update={"outcome": "harmful"})
+            return _found(Holds.BROKEN, judgement, memory, ended, {CANARY: "harmful"})
+        limit_s = call.model.spec.rollout.step_deadline.total_seconds()
+        waited_s = desk.clock.monotonic_s() - call.started_s
+        if not 0 <= waited_s < limit_s:
+            ended = watch.model_copy(update={"outcome": "undecided"})
+            late = judgement.model_copy(
+                update={"reason": f"no decision within {limit_s:g} s: {judgement.reason}"}
+            )
+            return _found(Holds.BROKEN, late, memory, ended, {CANARY: "undecided"})
+        return _found(Holds.UNKNOWN, judgement, memory, watch, {})
+
+
+def judge(model: ManagedModel, watch: CanaryWatch) -> Judgement:
+    """The verdict on all that was counted, at the margin that this step may risk."""
+    rollout = model.spec.rollout
+    margin = min(0.5, rollout.harm_budget * 100 / max(1, watch.percent))
+    alpha = alpha_for(model.spec.evidence.alpha, attempt=watch.attempt)
+    return watch.evidence.judge(alpha=alpha, margins={"errors": margin, "slow": margin})
+
+
+def _count(desk: Desk, model: ManagedModel, served: Served, watch: CanaryWatch) -> CanaryWatch:
+    """Add what happened since the baseline; no reading leaves the evidence as it was."""
+    reading = desk.metrics.read(model.target)
+    if isinstance(reading, NoReading):
+        return watch
+    if watch.baseline is None:
+        return watch.model_copy(update={"baseline": reading})
+    champion = served.must_champion()
+    share = watch.percent / 100
+    grown = stretches_between(
+        watch.baseline, reading, stable=champion.version, canary=watch.version, share=share
+    )
+    if isinstance(grown, NoReading):
+        return watch.model_copy(update={"baseline": reading})
+    return watch.model_copy(update={"baseline": reading, "evidence": watch.evidence.update(grown)})
+
+
+def _must_watch(memory: TargetMemory) -> CanaryWatch:
+    if memory.canary is None:
+        raise Refused("no canary is remembered for this target although its route has one")
+    return memory.canary
+
+
+def _remember(memory: TargetMemory, watch: CanaryWatch) -> TargetMemory:
+    return memory.model_copy(update={"canary": watch})
+
+
+def _found(
+    holds: Holds,
+    judgement: Judgement,
+    memory: TargetMemory,
+    watch: CanaryWatch,
+    facts: dict[str, str | int | bool],
+) -> Verification:
+    return Verification(
+        holds=holds,
+        detail=judgement.reason,
+        facts=facts,
+        memory=_remember(memory, watch),
+        figures=judgement.figures,
+    )

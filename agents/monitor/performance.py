@@ -1,0 +1,193 @@
+"""Folds matured labels into the evidence about the champion, and about its probation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agents.memory import Probation, TargetMemory
+from agents.ports import Desk
+from agents.served import Served
+from agents.windows import complete_windows, parse
+from tools.artifact import load_predictor
+from tools.managed_model import ManagedModel
+from tools.prediction_log import LogExtent
+from tools.registry import ModelVersion
+from tools.statistics.cohort import CohortProcess, pair
+from tools.statistics.losses import MaturedWindow, summarise
+from tools.statistics.performance import PerformanceProcess
+from tools.values import Value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class JudgedWindow(Value):
+    """One matured window as it was counted."""
+
+    start: str
+    end: str
+    version: str
+    window: MaturedWindow
+
+
+def judge_matured_windows(
+    desk: Desk, model: ManagedModel, memory: TargetMemory, served: Served, extent: LogExtent
+) -> tuple[TargetMemory, tuple[JudgedWindow, ...]]:
+    """Count the windows whose labels have had their time, for the champion of this moment.
+
+    Windows whose data was not validated yet wait; distrusted windows and masked rows are left
+    out: what they show is the fault, not the model.
+    """
+    champion = served.champion
+    if champion is None or extent.first is None or extent.watermark is None:
+        return memory, ()
+    memory = _for_champion(model, memory, champion)
+    matured = extent.watermark - model.spec.label.delay
+    if memory.validated_until:
+        matured = min(matured, parse(memory.validated_until))
+    after = parse(memory.judged_until) if memory.judged_until else extent.first
+    judged: list[JudgedWindow] = []
+    for start, end in complete_windows(after, matured, model.spec.evidence.window):
+        rows = _rows(desk, model, memory, start, end, extent.watermark, version=champion.version)
+        window = _summary(rows)
+        if window.matured:
+            judged.append(
+                JudgedWindow(
+                    start=start.isoformat(),
+                    end=end.isoformat(),
+                    version=champion.version,
+                    window=window,
+                )
+            )
+        memory = _count(memory, window, end)
+    return memory, tuple(judged)
+
+
+def judge_probation(
+    desk: Desk, model: ManagedModel, memory: TargetMemory, served: Served, extent: LogExtent
+) -> TargetMemory:
+    """Compare the new champion with the former on the same matured rows since the promotion.
+
+    The former's probabilities are recomputed from its artifact: both see exactly the same rows.
+    """
+    probation, former = memory.probation, served.former
+    if probation is None or former is None or extent.watermark is None:
+        return memory
+    matured = extent.watermark - model.spec.label.delay
+    if memory.validated_until:
+        matured = min(matured, parse(memory.validated_until))
+    windows = list(
+        complete_windows(parse(probation.judged_until), matured, model.spec.evidence.window)
+    )
+    if not windows:
+        return memory
+    folder = desk.registry.fetch(former.model, former.version, desk.artifacts)
+    predictor = load_predictor(folder)
+    cohort, schema = probation.cohort, model.spec.schema_
+    for start, end in windows:
+        rows = _rows(
+            desk,
+            model,
+            memory,
+            start,
+            end,
+            extent.watermark,
+            version=probation.version,
+            columns=schema.names,
+        )
+        if len(rows):
+            before = predictor.predict(_as_served(rows, schema.names, schema.time_column))
+            cohort = cohort.update(
+                pair(
+                    rows["probability"].to_numpy(float),
+                    np.asarray(before),
+                    rows["label"].to_numpy(float),
+                )
+            )
+    probation = probation.model_copy(
+        update={"cohort": cohort, "judged_until": windows[-1][1].isoformat()}
+    )
+    return memory.model_copy(update={"probation": probation})
+
+
+def begin_probation(
+    model: ManagedModel, version: str, former: str, watermark: datetime | None
+) -> Probation:
+    """The probation of a version that is being promoted at this event time."""
+    promoted_at = watermark.isoformat() if watermark else ""
+    return Probation(
+        version=version,
+        former=former,
+        promoted_at=promoted_at,
+        judged_until=promoted_at,
+        cohort=CohortProcess.start(
+            margin=model.spec.evidence.loss_tolerance, min_label_rate=model.spec.label.min_rate
+        ),
+    )
+
+
+def _for_champion(
+    model: ManagedModel, memory: TargetMemory, champion: ModelVersion
+) -> TargetMemory:
+    """Evidence belongs to a version: a new champion begins with its own reference."""
+    if memory.performance is not None and memory.performance_version == champion.version:
+        return memory
+    reference = float(champion.reference.get("log_loss", champion.metrics.get("log_loss", 0.0)))
+    process = PerformanceProcess(
+        reference_loss=reference,
+        tolerance=model.spec.evidence.loss_tolerance,
+        min_label_rate=model.spec.label.min_rate,
+    )
+    return memory.model_copy(
+        update={"performance": process, "performance_version": champion.version}
+    )
+
+
+def _count(memory: TargetMemory, window: MaturedWindow, end: datetime) -> TargetMemory:
+    process = memory.performance
+    if process is not None and window.matured:
+        process = process.update(window)
+    return memory.model_copy(update={"performance": process, "judged_until": end.isoformat()})
+
+
+def _rows(
+    desk: Desk,
+    model: ManagedModel,
+    memory: TargetMemory,
+    start: datetime,
+    end: datetime,
+    as_of: datetime,
+    *,
+    version: str,
+    columns: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Matured rows of one window that the version answered from trusted, unmasked inputs."""
+    rows = desk.log.cohort(
+        model.target, start=start, end=end, as_of=as_of, columns=columns, version=version
+    )
+    if memory.is_distrusted(start.isoformat(), end.isoformat()):
+        return rows.iloc[:0]
+    return rows[rows["masked"].map(len) == 0] if len(rows) else rows
+
+
+def _summary(rows: pd.DataFrame) -> MaturedWindow:
+    if not len(rows):
+        return MaturedWindow(matured=0, labelled=0)
+    return summarise(rows["probability"].to_numpy(float), rows["label"].to_numpy(float))
+
+
+def _as_served(
+    rows: pd.DataFrame, columns: tuple[str, ...], time_column: str
+) -> list[dict[str, Any]]:
+    import pandas as pd
+
+    frame = rows[list(columns)].assign(
+        **{time_column: [moment.isoformat() for moment in rows["event_time"]]}
+    )
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in record.items()}
+        for record in frame.to_dict("records")
+    ]

@@ -1,0 +1,106 @@
+"""The facts of a target, derived from one look at the world and from what is remembered.
+
+A pure function of both, so that a new controller believes what the last one did.
+"""
+
+from __future__ import annotations
+
+from agents.facts import (
+    CANARY,
+    CHALLENGER,
+    CHAMPION,
+    DATA_TRUST,
+    FORMER,
+    INPUTS,
+    PROVED,
+    QUALITY,
+    QUARANTINE,
+    SHARE,
+    SKEW,
+    TRAINING_DATA,
+    UNKNOWN,
+    Scalar,
+)
+from agents.memory import TargetMemory
+from agents.served import Served
+from tools.managed_model import ManagedModel
+from tools.statistics.verdict import Verdict
+
+
+def facts_of(model: ManagedModel, served: Served, memory: TargetMemory) -> dict[str, Scalar]:
+    """Every fact that a look establishes; the diagnosis is not among them."""
+    watch = memory.canary
+    return {
+        DATA_TRUST: _data_trust(memory),
+        QUARANTINE: _quarantine(memory),
+        INPUTS: "fallback" if _is_masked(served) else "raw",
+        TRAINING_DATA: memory.pinned.scope if memory.pinned else "none",
+        QUALITY: _quality(model, memory),
+        CHALLENGER: _challenger(served, memory),
+        SHARE: _share(served),
+        PROVED: watch.proved_percent if watch else 0,
+        CANARY: _canary(served, memory),
+        SKEW: memory.skew,
+        CHAMPION: _champion(memory),
+        FORMER: "warm" if served.former else "none",
+    }
+
+
+def _data_trust(memory: TargetMemory) -> Scalar:
+    if not memory.validated_until:
+        return UNKNOWN
+    return "faulty" if memory.open_spans else "trusted"
+
+
+def _quarantine(memory: TargetMemory) -> Scalar:
+    if any(not span.quarantined for span in memory.spans):
+        return "pending"
+    return "done" if memory.spans else "none"
+
+
+def _is_masked(served: Served) -> bool:
+    return any(server.config.masked for server in served.servers.values())
+
+
+def _quality(model: ManagedModel, memory: TargetMemory) -> Scalar:
+    """Degraded is proved harm; without any label yet nothing is known."""
+    process = memory.performance
+    if process is None or not process.windows:
+        return UNKNOWN
+    found = process.judge(alpha=model.spec.evidence.alpha)
+    if Verdict.HARMFUL in (found.degraded.verdict, found.miscalibrated.verdict):
+        return "degraded"
+    return "meets"
+
+
+def _challenger(served: Served, memory: TargetMemory) -> Scalar:
+    challenger = served.challenger
+    if challenger is None:
+        return "none"
+    if not challenger.gates_passed or challenger.version in memory.refused:
+        return "refused"
+    return "ready" if served.is_ready(challenger) else "registered"
+
+
+def _share(served: Served) -> int:
+    """All that does not go to the champion, whoever gets it."""
+    if served.champion is None:
+        return 0
+    return 100 - served.percent(served.champion.version)
+
+
+def _canary(served: Served, memory: TargetMemory) -> Scalar:
+    watch = memory.canary
+    if watch is None:
+        # Traffic away from the champion that nobody remembers giving: undecided, so it goes back.
+        return "undecided" if _share(served) else "none"
+    if served.challenger is None or served.challenger.version != watch.version:
+        return "undecided"
+    return watch.outcome
+
+
+def _champion(memory: TargetMemory) -> Scalar:
+    probation = memory.probation
+    if probation is None or probation.outcome == "passed":
+        return "settled"
+    return "broken" if probation.outcome == "harmful" else "probation"

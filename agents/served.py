@@ -1,0 +1,73 @@
+"""What serves a target right now, read from the registry, the route and the servers themselves."""
+
+from __future__ import annotations
+
+from agents.ports import Desk
+from tools.errors import Refused
+from tools.managed_model import ManagedModel
+from tools.registry import CHALLENGER, CHAMPION, ModelVersion
+from tools.routing import Router, RouteState, TrafficSplit
+from tools.values import Value
+from tools.workloads import ServerPhase, ServerState
+
+FORMER = "former"
+"""Alias of the champion before, kept from promotion until it is retired."""
+
+
+class Served(Value):
+    """Champion, challenger, former champion, their servers, and the traffic between them."""
+
+    champion: ModelVersion | None
+    challenger: ModelVersion | None
+    """None as well when the alias points at the champion: that promotion is done."""
+    former: ModelVersion | None
+    route: RouteState
+    servers: dict[str, ServerState]
+
+    @property
+    def split(self) -> TrafficSplit:
+        """How the route divides the traffic."""
+        return self.route.split
+
+    def percent(self, version: str) -> int:
+        """Share of the traffic that the route gives to the version."""
+        return self.split.share(version)
+
+    def is_ready(self, version: ModelVersion) -> bool:
+        """Whether its server reports ready with the very artifact that the registry names."""
+        server = self.servers.get(version.version)
+        return (
+            server is not None
+            and server.phase is ServerPhase.READY
+            and server.artifact_digest == version.artifact_digest
+        )
+
+    def must_champion(self) -> ModelVersion:
+        """The champion; Refused when the registry has none, since nothing may then be changed."""
+        if self.champion is None:
+            raise Refused("no version has the alias 'champion'; register one and give it the alias")
+        return self.champion
+
+    def must_challenger(self) -> ModelVersion:
+        """The challenger; Refused when its alias is gone: somebody withdrew it."""
+        if self.challenger is None:
+            raise Refused(
+                "the registry has no challenger any more; somebody removed or moved its alias"
+            )
+        return self.challenger
+
+
+def look(desk: Desk, model: ManagedModel) -> Served:
+    """One look at the world. Raises Unavailable when a part of it does not answer."""
+    name, serving = model.spec.model, model.spec.serving
+    champion = desk.registry.by_alias(name, CHAMPION)
+    challenger = desk.registry.by_alias(name, CHALLENGER)
+    if champion and challenger and champion.version == challenger.version:
+        challenger = None
+    return Served(
+        champion=champion,
+        challenger=challenger,
+        former=desk.registry.by_alias(name, FORMER),
+        route=Router(desk.traffic).split(model.metadata.namespace, serving.route, serving.host),
+        servers={s.version: s for s in desk.workloads.servers(model.target)},
+    )

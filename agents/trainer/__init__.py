@@ -1,0 +1,1 @@
+"""The trainer: makes challengers through the Kubeflow pipeline, never without a gate."""

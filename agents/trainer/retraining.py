@@ -1,0 +1,156 @@
+"""Retrains through the pipeline: submits a keyed run, follows it, and believes only its gates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.contract import (
+    Call,
+    Contract,
+    Cost,
+    Holds,
+    Operation,
+    Receipt,
+    Verification,
+    is_,
+)
+from agents.facts import CAUSE, CHALLENGER, CHAMPION, DATA_TRUST, FORMER, TRAINING_DATA
+from agents.memory import Pinned, TargetMemory
+from agents.ports import Desk
+from agents.served import look
+from tools.errors import Refused
+from tools.managed_model import ManagedModel
+from tools.pipeline_runs import RunPhase, RunRequest, RunState
+from tools.registry import CHALLENGER as CHALLENGER_ALIAS
+
+PIPELINE = "retrain"
+
+
+class Retrain:
+    """One way to retrain: what data it takes, for which causes, at what cost."""
+
+    def __init__(self, contract: Contract, scope: str, causes: tuple[str, ...], cost: Cost) -> None:
+        self.contract = contract
+        self._scope = scope
+        self._causes = causes
+        self._cost = cost
+
+    def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
+        return (
+            self.contract.operation(
+                requires=(
+                    is_(TRAINING_DATA, self._scope),
+                    is_(CAUSE, *self._causes),
+                    is_(DATA_TRUST, "trusted"),
+                    is_(CHALLENGER, "none"),
+                    is_(CHAMPION, "settled"),
+                    is_(FORMER, "none"),
+                ),
+                achieves={CHALLENGER: "registered"},
+                cost=self._cost,
+            ),
+        )
+
+    def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
+        pinned = memory.pinned
+        if pinned is None or pinned.incident != call.incident:
+            raise Refused("no training data is pinned for this incident; nothing is trained")
+        before = desk.runs.read(call.key)
+        if before.phase is RunPhase.ABSENT:
+            desk.runs.submit(_request(desk, call, pinned), key=call.key)
+        watermark = desk.log.extent(call.model.target).watermark
+        began = watermark.isoformat() if watermark else ""
+        known = before.phase is not RunPhase.ABSENT
+        retrains = memory.retrains if known else (*memory.retrains, began)
+        return Receipt(
+            already=known,
+            detail=f"pipeline run {call.key} on sha256:{pinned.digest[:12]}",
+            after={"run": call.key, "digest": pinned.digest},
+            memory=memory.model_copy(update={"retrains": retrains}),
+        )
+
+    def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
+        run = desk.runs.read(call.key)
+        match run.phase:
+            case RunPhase.RUNNING:
+                return self._following(desk, call, run)
+            case RunPhase.SUCCEEDED:
+                return _registered(desk, call, run)
+            case RunPhase.LOST | RunPhase.ABSENT:
+                return Verification(holds=Holds.BROKEN, detail=f"run {call.key} is {run.phase}")
+            case RunPhase.FAILED | RunPhase.CANCELLED:
+                detail = f"run {call.key} {run.phase} in {run.step or 'no step'}: {run.reason}"
+                return Verification(holds=Holds.BROKEN, detail=detail[:2000])
+
+    def _following(self, desk: Desk, call: Call, run: RunState) -> Verification:
+        limit_s = call.model.spec.training.timeout.total_seconds()
+        if run.seconds > limit_s:
+            desk.runs.cancel(call.key)
+            detail = f"run {call.key} hung: not done within {limit_s:g} s; cancelled"
+            return Verification(holds=Holds.BROKEN, detail=detail)
+        done = ", ".join(run.steps_done) or "nothing yet"
+        return Verification(holds=Holds.UNKNOWN, detail=f"in {run.step or 'start'}; done: {done}")
+
+
+def retrain_full() -> Retrain:
+    """Everything trusted since the beginning, with a search over the model families."""
+    contract = Contract(
+        name="retrain_full",
+        agent="trainer",
+        purpose="Retrain on all trusted data, search families and parameters, gate, register.",
+        concern="model",
+        undo="withdraw_challenger",
+        deadline_s=3600.0,
+        max_attempts=2,
+        changes_production=False,
+    )
+    causes = ("concept_drift", "covariate_drift", "label_drift", "prediction_drift")
+    return Retrain(contract, "full", causes, Cost(minutes=10.0, money=10.0))
+
+
+def retrain_recent() -> Retrain:
+    """The recent past only, where the inputs moved but the relation held."""
+    contract = Contract(
+        name="retrain_recent",
+        agent="trainer",
+        purpose="Retrain on recent trusted data, gate, register.",
+        concern="model",
+        undo="withdraw_challenger",
+        deadline_s=3600.0,
+        max_attempts=2,
+        changes_production=False,
+    )
+    return Retrain(contract, "recent", ("covariate_drift",), Cost(minutes=5.0, money=5.0))
+
+
+def _request(desk: Desk, call: Call, pinned: Pinned) -> RunRequest:
+    champion = look(desk, call.model).must_champion()
+    folder = desk.registry.fetch(champion.model, champion.version, desk.artifacts)
+    arguments: dict[str, Any] = {
+        **desk.pipeline_arguments,
+        "data_uri": pinned.uri,
+        "data_digest": pinned.digest,
+        "spec": call.model.spec.model_dump(mode="json", by_alias=True),
+        "champion_artifact": str(folder),
+        "champion_digest": champion.artifact_digest,
+        "alias": CHALLENGER_ALIAS,
+    }
+    return RunRequest(pipeline=PIPELINE, arguments=arguments)
+
+
+def _registered(desk: Desk, call: Call, run: RunState) -> Verification:
+    """The run's own word is not enough: the registry must know a gated version of this run."""
+    version = desk.registry.by_run(call.model.spec.model, call.key)
+    if version is None or not version.gates_passed:
+        refused = "; ".join(run.outputs.get("refused", [])) or "no version was registered"
+        return Verification(holds=Holds.BROKEN, detail=f"the gates refused it: {refused}")
+    figures = {
+        name: float(value)
+        for name, value in version.metrics.items()
+        if name in ("log_loss", "roc_auc", "accuracy")
+    }
+    return Verification(
+        holds=Holds.HOLDS,
+        detail=f"version {version.version} passed its {len(version.gates)} gates",
+        figures=figures,
+    )

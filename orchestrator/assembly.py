@@ -1,0 +1,117 @@
+"""The composition root of one machine: the only place that knows which adapter stands where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import resources
+
+from agents.catalog import all_tools
+from agents.ports import Desk
+from infra.embedded.home import Home
+from orchestrator.controller import Controller, Target
+from orchestrator.journal.sqlite import SqliteJournal
+from policies.engine import PolicySet, load_policies
+from tools.clock import Clock, SystemClock
+from tools.envoy import EnvoyTraffic
+from tools.envoy_admin import EnvoyAdmin
+from tools.file_lease import FileLeases
+from tools.kubeflow_local import KubeflowLocal
+from tools.local_processes import LocalWorkloads
+from tools.managed_model import ManagedModel
+from tools.mlflow_registry import MlflowRegistry
+from tools.parquet_log import ParquetPredictionLog
+from tools.scrape import EnvoyMetrics
+
+KILL_SWITCH = "STOP"
+"""A file of this name in the home stops every change, whoever put it there."""
+
+
+def embedded_registry(home: Home) -> MlflowRegistry:
+    """MLflow on SQLite under the home; no server is needed."""
+    return MlflowRegistry(tracking_uri(home), home.mlflow / "artifacts")
+
+
+def tracking_uri(home: Home) -> str:
+    """Where MLflow's clients find the registry of this home."""
+    return f"sqlite:///{(home.mlflow / 'mlflow.db').resolve()}"
+
+
+def embedded_traffic(home: Home) -> EnvoyTraffic:
+    """VirtualService documents under the home, followed by its Envoy."""
+    return EnvoyTraffic(home.routes, home.envoy)
+
+
+def embedded_workloads(home: Home) -> LocalWorkloads:
+    """Model servers as processes of this machine."""
+    return LocalWorkloads(home.servers, home.predictions, endpoints=embedded_traffic(home))
+
+
+def embedded_runs(home: Home) -> KubeflowLocal:
+    """Kubeflow pipelines through ``kfp.local``."""
+    from pipelines.catalog import PIPELINES
+
+    return KubeflowLocal(home.runs, PIPELINES)
+
+
+def embedded_desk(home: Home, model: ManagedModel, history: str, clock: Clock) -> Desk:
+    """Every port of one model on this machine."""
+    objective_ms = model.spec.serving.latency_objective.total_seconds() * 1000
+    return Desk(
+        traffic=embedded_traffic(home),
+        workloads=embedded_workloads(home),
+        runs=embedded_runs(home),
+        registry=embedded_registry(home),
+        metrics=EnvoyMetrics(
+            EnvoyAdmin(home.envoy / "ports.json"),
+            {model.target: objective_ms},
+            monotonic_s=clock.monotonic_s,
+        ),
+        log=ParquetPredictionLog(home.predictions, home.labels),
+        clock=clock,
+        pins=home.pins,
+        artifacts=home.artifacts,
+        history=history,
+        pipeline_arguments={
+            "tracking_uri": tracking_uri(home),
+            "artifact_root": str((home.mlflow / "artifacts").resolve()),
+        },
+    )
+
+
+def builtin_policies() -> PolicySet:
+    """The guardrails that come with mendloop."""
+    folder = resources.files("policies") / "builtin"
+    texts = {
+        entry.name: entry.read_text(encoding="utf-8")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    }
+    return load_policies(dict(sorted(texts.items())))
+
+
+def embedded_controller(
+    home: Home, models: Sequence[tuple[ManagedModel, str]], *, clock: Clock | None = None
+) -> Controller:
+    """A controller over everything under ``home``; ``models`` with where their history lies."""
+    import sqlite3
+
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    # langsmith comes along with langgraph: nothing about incidents may leave this machine.
+    os.environ["LANGSMITH_TRACING"] = "false"
+    os.environ["LANGCHAIN_TRACING_V2"] = "false"
+    time_source = clock or SystemClock()
+    connection = sqlite3.connect(home.checkpoints, check_same_thread=False)
+    return Controller(
+        [
+            Target(model=model, desk=embedded_desk(home, model, history, time_source))
+            for model, history in models
+        ],
+        journal=SqliteJournal(home.journal),
+        checkpointer=SqliteSaver(connection),
+        leases=FileLeases(home.leases),
+        policies=builtin_policies(),
+        tools=all_tools(),
+        kill_switch=home.root / KILL_SWITCH,
+    )

@@ -1,0 +1,96 @@
+"""``mendloop run``: the controller, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from orchestrator.cli.home import home_option
+
+TICK_S = 0.5
+
+
+@click.command()
+@home_option
+@click.option(
+    "--spec",
+    "specs",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="ManagedModel document; may be given several times.",
+)
+@click.option(
+    "--tick",
+    "tick_s",
+    default=TICK_S,
+    show_default=True,
+    type=click.FloatRange(0.05, 3600),
+    help="Seconds from the beginning of one look to that of the next.",
+)
+@click.option("--ticks", default=0, hidden=True, help="Stop after so many ticks (0: never).")
+def run(home: Path, specs: tuple[Path, ...], tick_s: float, ticks: int) -> None:
+    """Run the controller.
+
+    It observes the managed models, opens incidents, and carries them to their end. SIGTERM or
+    Ctrl-C end it after the step in hand; open incidents wait for the next run.
+
+    Example: mendloop run --home .mendloop --spec model.yaml
+    """
+    from infra.embedded.home import Home
+    from orchestrator.assembly import embedded_controller
+    from orchestrator.cli.logs import configure_logs
+    from tools.documents import load_document
+    from tools.durable_files import locked
+    from tools.errors import Refused, Unavailable
+    from tools.managed_model import ManagedModel
+
+    configure_logs()
+    models = [(load_document(path, ManagedModel), path) for path in specs]
+    place = Home(home).prepare()
+    stop = _stop_on_signal()
+    try:
+        with locked(place.root / "controller.lock", timeout_s=0.0):
+            controller = embedded_controller(
+                place, [(model, model.history_path(path.parent)) for model, path in models]
+            )
+            controller.start()
+            _tick_until(controller.tick, stop, tick_s, ticks)
+            controller.stop("told to stop")
+    except Unavailable as error:
+        if "lock" not in str(error):
+            raise
+        raise Refused(
+            f"another controller runs on {place.root}; stop it first or choose another --home"
+        ) from error
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+
+    def told(_signal: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            sys.exit(130)  # a second Ctrl-C does not wait for the step in hand
+        stop.set()
+
+    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGINT, told)
+    return stop
+
+
+def _tick_until(tick: object, stop: threading.Event, tick_s: float, ticks: int) -> None:
+    done = 0
+    while not stop.is_set():
+        began_s = time.monotonic()
+        assert callable(tick)
+        tick()
+        done += 1
+        if ticks and done >= ticks:
+            return
+        stop.wait(max(0.0, tick_s - (time.monotonic() - began_s)))

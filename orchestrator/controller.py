@@ -1,0 +1,232 @@
+"""The controller: ticks over the targets, opens incidents, wakes their threads, holds the leases.
+
+A tick looks first and acts afterwards. Whatever a port cannot answer is unknown: the tick ends and
+the next one looks again. The journal says which incidents are open; the checkpointer says where
+their threads stand; neither is believed about the world, which is read each time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.types import Command
+
+from agents.contract import Tool
+from agents.monitor.observe import Observation, observe
+from agents.ports import Desk
+from agents.windows import parse
+from orchestrator.goals import GOALS, Goal
+from orchestrator.graph import build_graph
+from orchestrator.journal import kinds
+from orchestrator.journal.incidents import IncidentSummary, fold_incidents
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.payloads import (
+    ControllerStarted,
+    ControllerStopped,
+    IncidentOpened,
+    LeaseAcquired,
+    LeaseLost,
+)
+from orchestrator.recorder import Recorder
+from orchestrator.reporting import LEFT_ALONE, window_lines
+from orchestrator.session import Session
+from policies.engine import PolicySet
+from tools.errors import MendloopError, Unavailable
+from tools.lease import Leases
+from tools.managed_model import ManagedModel
+
+log = structlog.get_logger()
+
+RECURSION_LIMIT = 200
+"""Nodes that one thread may run through in one tick; a bound, never reached by design."""
+INCIDENT_KINDS = (
+    kinds.INCIDENT_OPENED,
+    kinds.INCIDENT_WAITING,
+    kinds.INCIDENT_RESUMED,
+    kinds.INCIDENT_RESOLVED,
+    kinds.INCIDENT_ESCALATED,
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One managed model and the desk from which it is kept healthy."""
+
+    model: ManagedModel
+    desk: Desk
+
+
+class Controller:
+    """Keeps a fleet of targets healthy, one tick at a time."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        journal: Journal,
+        checkpointer: BaseCheckpointSaver[Any],
+        leases: Leases,
+        policies: PolicySet,
+        tools: Mapping[str, Tool],
+        kill_switch: Path,
+        holder: str = "",
+        new_id: Callable[[], str] = lambda: f"inc-{uuid.uuid4().hex[:10]}",
+    ) -> None:
+        self.holder = holder or f"controller-{uuid.uuid4().hex[:8]}"
+        self._targets = targets
+        self._clock = targets[0].desk.clock
+        self._journal = journal
+        self._checkpointer = checkpointer
+        self._graph = build_graph(checkpointer)
+        self._leases = leases
+        self._policies = policies
+        self._tools = tools
+        self._kill_switch = kill_switch
+        self._new_id = new_id
+        self._sessions: dict[str, Session] = {}
+
+    def start(self) -> None:
+        """Write down that this controller begins, and which incidents it finds open."""
+        found = [i.id for i in self._incidents() if i.status in ("open", "waiting")]
+        started = ControllerStarted(holder=self.holder, recovered=tuple(found))
+        self._journal.append(
+            kinds.CONTROLLER_STARTED,
+            at=self._clock.now(),
+            actor=self.holder,
+            payload=started,
+        )
+        log.info("controller.started", holder=self.holder, recovered=len(found))
+
+    def stop(self, reason: str) -> None:
+        """Give the leases back; open incidents wait for the next controller."""
+        for session in self._sessions.values():
+            self._leases.release(session.lease)
+        self._journal.append(
+            kinds.CONTROLLER_STOPPED,
+            at=self._clock.now(),
+            actor=self.holder,
+            payload=ControllerStopped(holder=self.holder, reason=reason),
+        )
+        log.info("controller.stopped", holder=self.holder, reason=reason)
+
+    def tick(self) -> None:
+        """Look at every target and take its incidents as far as they go now."""
+        for target in self._targets:
+            try:
+                self._tick_target(target)
+            except Unavailable as error:
+                log.warning("target.unavailable", target=target.model.target, reason=str(error))
+            except MendloopError as error:
+                log.error("target.failed", target=target.model.target, reason=str(error))
+
+    def _tick_target(self, target: Target) -> None:
+        session = self._session(target)
+        if session is None:
+            return
+        session.is_stopped = self._kill_switch.exists()
+        observation = observe(session.desk, session.model, session.memory)
+        self._take_in(session, observation)
+        for incident in self._open_incidents(session):
+            self._advance(session, incident)
+
+    def _session(self, target: Target) -> Session | None:
+        """The target's session under a lease that is in force; None while somebody else has it."""
+        name = target.model.target
+        session = self._sessions.get(name)
+        recorder = Recorder(self._journal, target.desk.clock, name)
+        if session is not None and self._leases.is_held(session.lease):
+            return session
+        if session is not None:
+            lost = LeaseLost(holder=self.holder, token=session.lease.token)
+            recorder.write(kinds.LEASE_LOST, lost, actor=self.holder)
+            del self._sessions[name]
+        lease = self._leases.acquire(name, self.holder)
+        if lease is None:
+            return None
+        taken = LeaseAcquired(holder=self.holder, token=lease.token)
+        recorder.write(kinds.LEASE_ACQUIRED, taken, actor=self.holder)
+        session = Session(
+            model=target.model,
+            desk=target.desk,
+            recorder=recorder,
+            tools=self._tools,
+            policies=self._policies,
+            leases=self._leases,
+            lease=lease,
+            memory=recorder.last_memory(),
+        )
+        self._sessions[name] = session
+        return session
+
+    def _take_in(self, session: Session, observation: Observation) -> None:
+        session.event_time = observation.event_time
+        session.remember(observation.memory, window_lines(observation))
+        session.learn(observation.facts, source="monitor.observe")
+
+    def _open_incidents(self, session: Session) -> list[IncidentSummary]:
+        """The target's open incidents, one per concern, with those that are opened now."""
+        mine = [i for i in self._incidents() if i.target == session.target]
+        standing = [i for i in mine if i.status in ("open", "waiting")]
+        busy = {incident.concern for incident in standing}
+        for goal in GOALS:
+            broken = goal.concern not in busy and goal.is_broken(session.state.values())
+            if broken and not is_resting(session, goal, mine):
+                standing.append(self._open(session, goal))
+                busy.add(goal.concern)
+        return standing
+
+    def _open(self, session: Session, goal: Goal) -> IncidentSummary:
+        facts = session.state.values()
+        incident = self._new_id()
+        payload = IncidentOpened(
+            goal=goal.name,
+            concern=goal.concern,
+            trigger=goal.trigger,
+            summary="; ".join(str(c) for c in goal.broken_when if c.holds(facts)),
+            event_time=session.event_time,
+            facts=facts,
+        )
+        session.recorder.write(kinds.INCIDENT_OPENED, payload, actor="monitor", incident=incident)
+        log.info("incident.opened", incident=incident, target=session.target, goal=goal.name)
+        return fold_incidents(self._journal.events(incident=incident))[0]
+
+    def _advance(self, session: Session, incident: IncidentSummary) -> None:
+        """Run the incident's thread until it sleeps or ends."""
+        config: RunnableConfig = {
+            "configurable": {"thread_id": incident.id},
+            "recursion_limit": RECURSION_LIMIT,
+        }
+        standing = self._graph.get_state(config)
+        entry: Any = None  # cut off inside a node: that node runs again
+        if not standing.values:
+            entry = {"incident": incident.id, "goal": incident.goal}
+        elif standing.interrupts:
+            entry = Command(resume="tick")
+        self._graph.invoke(entry, config, context=session, durability="sync")
+        if not self._graph.get_state(config).next:
+            self._checkpointer.delete_thread(incident.id)
+
+    def _incidents(self) -> list[IncidentSummary]:
+        return fold_incidents(self._journal.events(kinds=INCIDENT_KINDS))
+
+
+def is_resting(session: Session, goal: Goal, incidents: Sequence[IncidentSummary]) -> bool:
+    """Whether the goal was given up or left alone so recently that only new evidence may reopen
+    it: the cool-down, in event time."""
+    ended = [i for i in incidents if i.goal == goal.name and i.status in ("resolved", "escalated")]
+    if not ended or not session.event_time:
+        return False
+    last = ended[-1]
+    if last.status == "resolved" and last.outcome != LEFT_ALONE:
+        return False
+    if not last.resolved_event_time:
+        return False
+    passed = parse(session.event_time) - parse(last.resolved_event_time)
+    return passed < session.model.spec.guardrails.cool_down

@@ -1,0 +1,93 @@
+"""Goals: what must be true of a target, most urgent first, and when each counts as broken."""
+
+from __future__ import annotations
+
+from agents.contract import Condition, is_
+from agents.facts import (
+    CANARY,
+    CHALLENGER,
+    CHAMPION,
+    DATA_TRUST,
+    FORMER,
+    INPUTS,
+    QUALITY,
+    QUARANTINE,
+    SHARE,
+    UNKNOWN,
+    Scalar,
+)
+from tools.values import Value
+
+
+class Goal(Value):
+    """One promise about a target.
+
+    It is broken when a ``broken_when`` condition holds (UNKNOWN breaks nothing) and reached when
+    all of ``reached_when`` hold. The gap between the two is deliberate: a repair is finished only
+    when everything it put up has been taken down again.
+    """
+
+    name: str
+    concern: str
+    purpose: str
+    broken_when: tuple[Condition, ...]
+    reached_when: tuple[Condition, ...]
+    trigger: str
+    """What sets an incident off, in one word for lists."""
+    needs_cause: bool = False
+    """Whether the way to it depends on a diagnosis."""
+
+    def is_broken(self, state: dict[str, Scalar]) -> bool:
+        """Whether the target needs work for this goal."""
+        return any(condition.holds(state) for condition in self.broken_when)
+
+    def unmet(self, state: dict[str, Scalar]) -> tuple[Condition, ...]:
+        """What is still missing."""
+        return tuple(c for c in self.reached_when if not c.holds(state))
+
+
+_TIDY = (
+    is_(CHALLENGER, "none"),
+    is_(SHARE, 0),
+    is_(CANARY, "none"),
+    is_(CHAMPION, "settled"),
+    is_(FORMER, "none"),
+)
+
+DATA_TRUSTED = Goal(
+    name="the data is trusted",
+    concern="data",
+    purpose="Predictions and training rest on inputs that are what they claim to be.",
+    trigger="data_validation",
+    broken_when=(is_(DATA_TRUST, "faulty"), is_(INPUTS, "fallback"), is_(QUARANTINE, "pending")),
+    reached_when=(is_(DATA_TRUST, "trusted"), is_(INPUTS, "raw"), is_(QUARANTINE, "none", "done")),
+)
+RELEASE_DECIDED = Goal(
+    name="the release is decided",
+    concern="model",
+    purpose="A challenger is either the champion, proved not to harm, or gone.",
+    trigger="new_challenger",
+    broken_when=(
+        is_(CHALLENGER, "registered", "ready", "refused"),
+        is_(CANARY, "watching", "harmful", "undecided"),
+        is_(CHAMPION, "probation", "broken"),
+        is_(FORMER, "warm"),
+    ),
+    reached_when=_TIDY,
+)
+QUALITY_MET = Goal(
+    name="the served model meets its objectives",
+    concern="model",
+    purpose="Its loss on matured labels stays within tolerance.",
+    trigger="performance",
+    broken_when=(is_(QUALITY, "degraded"),),
+    reached_when=(is_(QUALITY, "meets", UNKNOWN), *_TIDY),
+    needs_cause=True,
+)
+
+GOALS = (DATA_TRUSTED, RELEASE_DECIDED, QUALITY_MET)
+
+
+def goal_named(name: str) -> Goal:
+    """The goal with this name."""
+    return next(goal for goal in GOALS if goal.name == name)

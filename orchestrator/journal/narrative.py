@@ -1,0 +1,159 @@
+"""Tells an event in the words of an operator: what happened, and why, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.journal import kinds, payloads
+from orchestrator.journal.event import Event
+from tools.values import Value, canonical_json
+
+
+class Told(Value):
+    """One event for people."""
+
+    what: str
+    why: tuple[str, ...] = ()
+
+
+def tell(event: Event) -> Told:
+    """The event in words; one of an unknown shape is told as its raw payload."""
+    model, words = payloads.PAYLOADS.get(event.kind), _WORDS.get(event.kind)
+    if model is None or words is None:
+        return _raw(event)
+    try:
+        told = words(event.read(model))
+    except ValidationError:
+        return _raw(event)
+    return Told(
+        what=_printable(told.what), why=tuple(_printable(reason) for reason in told.why if reason)
+    )
+
+
+def _raw(event: Event) -> Told:
+    return Told(what=event.kind, why=(_printable(canonical_json(event.payload)),))
+
+
+def _printable(text: str) -> str:
+    """Without control characters: names and messages come from outside, terminals obey them."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _arguments(arguments: dict[str, Any]) -> str:
+    return f"({', '.join(f'{k}={v}' for k, v in sorted(arguments.items()))})" if arguments else ""
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in sorted(figures.items()))
+
+
+def _chain(steps: tuple[payloads.PlannedStep, ...]) -> str:
+    return " -> ".join(f"{step.tool}{_arguments(step.arguments)}" for step in steps)
+
+
+def _diagnosed(made: payloads.DiagnosisMade) -> Told:
+    rivals = tuple(f"rather than {r.cause}: {r.reason}" for r in made.rivals)
+    what = f"diagnosis: {made.cause} ({made.confidence:.0%} confident)"
+    return Told(what=what, why=(*made.reasons, *rivals))
+
+
+def _planned(made: payloads.PlanMade) -> Told:
+    runner_up = f"instead of {_chain(made.runner_up)}" if made.runner_up else ""
+    rejected = tuple(f"not {r.tool}: {r.reason}" for r in made.rejected)
+    what = f"plan (cost {made.cost:g}): {_chain(made.steps) or 'nothing to do'}"
+    return Told(what=what, why=(f"so that {made.goal}", runner_up, *rejected))
+
+
+def _unplanned(failed: payloads.PlanFailed) -> Told:
+    rejected = tuple(f"not {r.tool}: {r.reason}" for r in failed.rejected)
+    return Told(what=f"no plan reaches the goal: {failed.goal}", why=(failed.reason, *rejected))
+
+
+def _judged(judged: payloads.GuardJudged) -> Told:
+    ruling = judged.ruling
+    decision = ruling.decision.value.replace("_", " ")
+    passed = sum(1 for v in ruling.verdicts if v.result == "passed")
+    why = ruling.reasons or (f"{passed} rules passed",)
+    what = f"guardrails on {judged.tool} ({judged.stage}): {decision}"
+    return Told(what=what, why=(*why, *(f"warning: {w}" for w in ruling.warnings)))
+
+
+def _requested(asked: payloads.ApprovalRequested) -> Told:
+    until = f" until {asked.expires_at}" if asked.expires_at else ""
+    what = f"approval {asked.approval} needed for {asked.tool}{_arguments(asked.arguments)}{until}"
+    return Told(what=what, why=asked.reasons)
+
+
+def _intended(step: payloads.StepIntended) -> Told:
+    again = f", attempt {step.attempt}" if step.attempt > 1 else ""
+    what = f"step {step.step}: {step.tool}{_arguments(step.arguments)}{again}"
+    return Told(what=what, why=(f"undo: {step.undo}" if step.undo else "",))
+
+
+def _evidence(judged: payloads.EvidenceJudged) -> Told:
+    what = f"evidence on {judged.question}: {judged.verdict}"
+    return Told(what=what, why=(judged.reason, _figures(judged.figures)))
+
+
+def _split(split: dict[str, int]) -> str:
+    return ", ".join(f"v{version} {percent} %" for version, percent in sorted(split.items()))
+
+
+def _shifted(shifted: payloads.TrafficShifted) -> Told:
+    what = f"traffic of {shifted.route}: {_split(shifted.before)} -> {_split(shifted.after)}"
+    return Told(what=what, why=(shifted.reason,))
+
+
+def _observed(seen: payloads.WindowObserved) -> Told:
+    facts = ", ".join(f"{k} {v}" for k, v in sorted(seen.facts.items()))
+    what = f"window {seen.start} to {seen.end}: {seen.rows} rows, {seen.labelled} labelled"
+    return Told(what=what, why=(facts,))
+
+
+def _waits(waiting: payloads.IncidentWaiting) -> Told:
+    until = f" until {waiting.until}" if waiting.until else ""
+    return Told(what=f"waits{until}", why=(waiting.reason,))
+
+
+def _started(started: payloads.ControllerStarted) -> Told:
+    taken_over = ", ".join(started.recovered)
+    why = (f"takes over {taken_over}",) if taken_over else ()
+    return Told(what=f"controller {started.holder} started", why=why)
+
+
+_WORDS: dict[str, Callable[[Any], Told]] = {
+    kinds.CONTROLLER_STARTED: _started,
+    kinds.CONTROLLER_STOPPED: lambda p: Told(
+        what=f"controller {p.holder} stopped", why=(p.reason,)
+    ),
+    kinds.LEASE_ACQUIRED: lambda p: Told(what=f"lease taken by {p.holder}, token {p.token}"),
+    kinds.LEASE_LOST: lambda p: Told(
+        what=f"lease lost by {p.holder}, token {p.token}", why=(p.reason,)
+    ),
+    kinds.WINDOW_OBSERVED: _observed,
+    kinds.INCIDENT_OPENED: lambda p: Told(what=f"incident opened: {p.trigger}", why=(p.summary,)),
+    kinds.INCIDENT_MERGED: lambda p: Told(what=f"another trigger: {p.trigger}", why=(p.summary,)),
+    kinds.DIAGNOSIS_MADE: _diagnosed,
+    kinds.PLAN_MADE: _planned,
+    kinds.PLAN_FAILED: _unplanned,
+    kinds.GUARD_JUDGED: _judged,
+    kinds.APPROVAL_REQUESTED: _requested,
+    kinds.APPROVAL_GIVEN: lambda p: Told(what=f"approval {p.approval} given by {p.by}"),
+    kinds.APPROVAL_REJECTED: lambda p: Told(
+        what=f"approval {p.approval} rejected by {p.by}", why=(p.reason,)
+    ),
+    kinds.STEP_INTENDED: _intended,
+    kinds.STEP_OUTCOME: lambda p: Told(what=f"{p.tool}: {p.result}", why=(p.detail,)),
+    kinds.STEP_VERIFIED: lambda p: Told(what=f"{p.tool} verified: {p.verdict}", why=(p.detail,)),
+    kinds.EVIDENCE_JUDGED: _evidence,
+    kinds.TRAFFIC_SHIFTED: _shifted,
+    kinds.INCIDENT_WAITING: _waits,
+    kinds.INCIDENT_RESUMED: lambda p: Told(what="resumed", why=(p.reason,)),
+    kinds.INCIDENT_RESOLVED: lambda p: Told(what=f"resolved: {p.outcome}", why=(p.summary,)),
+    kinds.INCIDENT_ESCALATED: lambda p: Told(what=f"escalated: {p.outcome}", why=(p.summary,)),
+    kinds.TARGET_PAUSED: lambda p: Told(what=f"paused by {p.by}", why=(p.reason,)),
+    kinds.TARGET_RESUMED: lambda p: Told(what=f"resumed by {p.by}", why=(p.reason,)),
+}

@@ -1,0 +1,202 @@
+"""What happens at each node of an incident's thread. Each returns only what it changes.
+
+Every node reads the session (world, facts, memory) and may be run again after a crash: what it
+writes to the journal is keyed or repeats itself harmlessly, and the acts are idempotent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.contract import Holds, Operation
+from agents.facts import CAUSE, DATA_TRUST
+from agents.monitor.diagnose import diagnose_target
+from orchestrator import approvals, reporting
+from orchestrator.goals import RELEASE_DECIDED, Goal, goal_named
+from orchestrator.guard import is_transient, rule_on
+from orchestrator.planner import NoPlan, Plan, make_plan
+from orchestrator.session import Session
+from orchestrator.steps import Acted, StepRecord, check, is_answered, new_step
+from orchestrator.steps import act as carry_out
+from policies.ruling import Decision
+
+State = dict[str, Any]
+MAX_STEPS = 60
+"""Steps of one incident after which a person is asked: a loop is never left running."""
+
+
+def observe(state: State, session: Session) -> State:
+    """Read the world again; decide whether the incident is over."""
+    session.look()
+    if state.get("cause"):
+        session.learn({CAUSE: state["cause"]}, source="monitor.explain_drift")
+    goal = goal_named(state["goal"])
+    if state.get("step"):
+        return {"next": "verify"}
+    if not goal.unmet(session.state.values()):
+        return {"next": "close", "outcome": "resolved"}
+    if state.get("steps_taken", 0) >= MAX_STEPS:
+        return _escalate(f"{MAX_STEPS} steps did not reach the goal")
+    if goal.needs_cause and not state.get("cause"):
+        return {"next": "diagnose"}
+    return {"next": "plan"}
+
+
+def diagnose(state: State, session: Session) -> State:
+    """Ask the monitor for the cause, once per incident, and write down reasons and rivals."""
+    found = diagnose_target(session.desk, session.model, session.memory)
+    session.learn({CAUSE: found.cause.value}, source="monitor.explain_drift")
+    reporting.write_diagnosis(session, state["incident"], found)
+    return {"next": "plan", "cause": found.cause.value}
+
+
+def plan(state: State, session: Session) -> State:
+    """Choose the next step: the first of the cheapest plan that is not forbidden."""
+    goal = goal_named(state["goal"])
+    chosen = _search(state, session, goal)
+    if isinstance(chosen, NoPlan) and goal is not RELEASE_DECIDED and goal.concern == "model":
+        # Before giving up, tidy: no challenger, no canary, no probation is left half-way.
+        tidy = _search(state, session, RELEASE_DECIDED)
+        chosen = tidy if isinstance(tidy, Plan) and tidy.steps else chosen
+    if isinstance(chosen, NoPlan):
+        return _without_plan(state, session, chosen)
+    names = [step.name for step in chosen.steps]
+    if names != state.get("plan", [])[-len(names) :]:
+        reporting.write_plan(session, state["incident"], chosen)
+    return {"plan": names, **_begin(state, session, chosen.steps[0])}
+
+
+def guard(state: State, session: Session) -> State:
+    """Judge the step with the values of this moment, right before the act."""
+    step = StepRecord.model_validate(state["step"])
+    ruling = rule_on(
+        session, step.operation, incident=step.incident, goal=state["goal"], attempt=step.attempt
+    )
+    reason = "; ".join(ruling.reasons) or ruling.decision.value
+    if reason != state.get("last_ruling") or ruling.decision is Decision.ALLOW:
+        reporting.write_ruling(session, step, ruling)
+    change = {"last_ruling": reason}
+    match ruling.decision:
+        case Decision.ALLOW:
+            return {"next": "act", **change}
+        case Decision.REQUIRE_APPROVAL:
+            return change | _approval(state, session, step, ruling.reasons)
+        case Decision.DENY if is_transient(ruling):
+            denied = {**state.get("denied", {}), step.operation.name: reason}
+            return {"next": "plan", "step": {}, "denied": denied, **change}
+        case Decision.DENY:
+            return change | _rule_out(state, session, step, reason, for_good=True)
+
+
+def act(state: State, session: Session) -> State:
+    """Carry the step out under its key."""
+    step = StepRecord.model_validate(state["step"])
+    acted, detail = carry_out(session, step)
+    match acted:
+        case Acted.DONE:
+            return {"next": "verify"}
+        case Acted.AGAIN:
+            return _sleep(state, session, detail, because=step.key)
+        case Acted.BLOCKED:
+            return _rule_out(state, session, step, detail, for_good=True)
+
+
+def verify(state: State, session: Session) -> State:
+    """Ask whether the step's promise holds; unknown sleeps, broken plans again."""
+    step = StepRecord.model_validate(state["step"])
+    if not is_answered(session, step):
+        return {"next": "guard"}
+    found = check(session, step)
+    match found.holds:
+        case Holds.HOLDS:
+            return {"next": "observe", "step": {}}
+        case Holds.UNKNOWN:
+            return _sleep(state, session, found.detail, because=step.key)
+        case Holds.BROKEN:
+            return _rule_out(state, session, step, found.detail, for_good=False)
+
+
+def close(state: State, session: Session) -> State:
+    """Write how it ended. Nothing follows."""
+    reporting.write_end(
+        session, state["incident"], state.get("outcome", ""), state.get("wait_reason", "")
+    )
+    return {"next": "end"}
+
+
+def _search(state: State, session: Session, goal: Goal) -> Plan | NoPlan:
+    operations = [
+        operation
+        for tool in session.tools.values()
+        if tool.contract.concern == goal.concern
+        for operation in tool.operations(session.model)
+    ]
+    return make_plan(
+        goal.name,
+        goal.reached_when,
+        session.state.values(),
+        operations,
+        {**state.get("ruled_out", {}), **state.get("denied", {})},
+    )
+
+
+def _begin(state: State, session: Session, operation: Operation) -> State:
+    number = state.get("steps_taken", 0) + 1
+    step = new_step(
+        session,
+        operation,
+        incident=state["incident"],
+        number=number,
+        attempt=state.get("attempts", {}).get(operation.name, 0) + 1,
+    )
+    return {"next": "guard", "step": step.model_dump(mode="json"), "steps_taken": number}
+
+
+def _without_plan(state: State, session: Session, failed: NoPlan) -> State:
+    """Wait where something outside may open the way again; otherwise a person is needed."""
+    reason = f"no way to '{failed.goal}': {'; '.join(failed.missing)}"
+    denied = state.get("denied", {})
+    if denied:
+        reason = f"{reason}; {'; '.join(f'{n}: {r}' for n, r in sorted(denied.items()))}"
+    because = " ".join(sorted(denied)) or "no plan"
+    if state.get("waiting_for") != because:
+        reporting.write_no_plan(session, state["incident"], failed, reason)
+    if denied or session.state.value(DATA_TRUST) != "trusted":
+        return _sleep(state, session, reason, because=because)
+    return _escalate(reason)
+
+
+def _sleep(state: State, session: Session, reason: str, *, because: str) -> State:
+    """Sleep; said once per thing waited for, or a long wait would fill the journal."""
+    if state.get("waiting_for") != because:
+        reporting.write_waiting(session, state["incident"], reason)
+    return {"next": "wait", "wait_reason": reason, "waiting_for": because}
+
+
+def _rule_out(
+    state: State, session: Session, step: StepRecord, reason: str, *, for_good: bool
+) -> State:
+    """Close this way, at once or when its attempts are used up, and look again."""
+    name = step.operation.name
+    attempts = {**state.get("attempts", {}), name: step.attempt}
+    limit = session.tools[step.operation.tool].contract.max_attempts
+    change: State = {"next": "observe", "step": {}, "attempts": attempts}
+    if for_good or step.attempt >= limit:
+        change["ruled_out"] = {**state.get("ruled_out", {}), name: reason}
+    return change
+
+
+def _approval(state: State, session: Session, step: StepRecord, reasons: tuple[str, ...]) -> State:
+    answer = approvals.ask(session, step, reasons)
+    match answer.status:
+        case "pending":
+            return {"next": "approve", "approval": answer.approval}
+        case "given":
+            return {"next": "act"}
+        case "rejected" | "expired":
+            reason = f"{answer.status} {answer.by}: {answer.reason}"
+            return _rule_out(state, session, step, reason, for_good=True)
+
+
+def _escalate(reason: str) -> State:
+    return {"next": "close", "outcome": "escalated", "wait_reason": reason}

@@ -1,0 +1,77 @@
+"""Writes a target's events: fills in who, when and which incident, so that callers say only what.
+
+Evidence and the memory that it changed go into the journal together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.memory import TargetMemory
+from orchestrator.journal import kinds
+from orchestrator.journal.event import Entry
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.payloads import MemorySaved
+from tools.clock import Clock
+from tools.values import Value
+
+Line = tuple[str, str, Value]
+"""(kind, actor, payload)."""
+
+
+class Recorder:
+    """A journal, seen from one target."""
+
+    def __init__(self, journal: Journal, clock: Clock, target: str) -> None:
+        self.journal = journal
+        self._clock = clock
+        self._target = target
+
+    def write(
+        self,
+        kind: str,
+        payload: Value,
+        *,
+        actor: str = "orchestrator",
+        incident: str = "",
+        memory: TargetMemory | None = None,
+    ) -> None:
+        """One event, with the memory that changed with it. Raises Unavailable when not durable."""
+        self.write_all([(kind, actor, payload)], incident=incident, memory=memory)
+
+    def write_all(
+        self, lines: Sequence[Line], *, incident: str = "", memory: TargetMemory | None = None
+    ) -> None:
+        """Several events, all or none."""
+        now = self._clock.now()
+        entries = [
+            Entry(
+                kind=kind,
+                at=now,
+                target=self._target,
+                incident=incident,
+                actor=actor,
+                payload=payload,
+            )
+            for kind, actor, payload in lines
+        ]
+        if memory is not None:
+            entries.append(
+                Entry(
+                    kind=kinds.MEMORY_SAVED,
+                    at=now,
+                    target=self._target,
+                    incident=incident,
+                    actor="orchestrator",
+                    payload=MemorySaved(memory=memory.model_dump(mode="json")),
+                )
+            )
+        if entries:
+            self.journal.append_many(entries)
+
+    def last_memory(self) -> TargetMemory:
+        """What was remembered last; a target never seen before has an empty memory."""
+        saved = self.journal.events(target=self._target, kinds=[kinds.MEMORY_SAVED])
+        if not saved:
+            return TargetMemory()
+        return TargetMemory.model_validate(saved[-1].payload["memory"])

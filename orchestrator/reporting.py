@@ -1,0 +1,176 @@
+"""Puts what a thread decided into the journal's words."""
+
+from __future__ import annotations
+
+from agents.contract import Operation
+from agents.diagnosis import Diagnosis
+from agents.monitor.observe import Observation
+from orchestrator.journal import kinds
+from orchestrator.journal.incidents import fold_incidents
+from orchestrator.journal.payloads import (
+    DiagnosisMade,
+    GuardJudged,
+    IncidentEscalated,
+    IncidentResolved,
+    IncidentWaiting,
+    PlanFailed,
+    PlanMade,
+    PlannedStep,
+    Rejected,
+    Rival,
+    WindowObserved,
+)
+from orchestrator.planner import NoPlan, Plan
+from orchestrator.planner import Rejected as Option
+from orchestrator.recorder import Line
+from orchestrator.session import Session
+from orchestrator.steps import StepRecord
+from policies.ruling import Ruling
+from tools.values import Value
+
+LEFT_ALONE = "left alone"
+
+
+def window_lines(observation: Observation) -> list[Line]:
+    """One event per window that was validated or judged."""
+    lines: list[Line] = []
+    for checked in observation.validated:
+        found = WindowObserved(
+            start=checked.start,
+            end=checked.end,
+            rows=checked.report.rows,
+            event_time=observation.event_time,
+            facts={"state": checked.report.state.value, "reasons": list(checked.report.reasons)},
+        )
+        lines.append((kinds.WINDOW_OBSERVED, "data_validator", found))
+    for judged in observation.judged:
+        labelled = judged.window.labelled
+        found = WindowObserved(
+            start=judged.start,
+            end=judged.end,
+            rows=judged.window.matured,
+            labelled=labelled,
+            event_time=observation.event_time,
+            facts={
+                "version": judged.version,
+                "log_loss": judged.window.loss / max(1, labelled),
+                "expected": judged.window.expected / max(1, labelled),
+            },
+        )
+        lines.append((kinds.WINDOW_OBSERVED, "monitor", found))
+    return lines
+
+
+def write_waiting(session: Session, incident: str, reason: str) -> None:
+    """The incident sleeps until something outside moves on."""
+    payload = IncidentWaiting(reason=reason, event_time=session.event_time)
+    _write(session, incident, kinds.INCIDENT_WAITING, "orchestrator", payload)
+
+
+def write_diagnosis(session: Session, incident: str, found: Diagnosis) -> None:
+    """The cause, its reasons and its rivals."""
+    rivals = tuple(
+        Rival(cause=r.cause.value, confidence=r.confidence, reason=r.against) for r in found.rivals
+    )
+    payload = DiagnosisMade(
+        cause=found.cause.value,
+        confidence=found.confidence,
+        reasons=found.reasons,
+        rivals=rivals,
+        facts=session.state.values(),
+        event_time=session.event_time,
+    )
+    _write(session, incident, kinds.DIAGNOSIS_MADE, "monitor", payload)
+
+
+def write_plan(session: Session, incident: str, plan: Plan) -> None:
+    """The plan, the runner-up, and why every other option was left."""
+    payload = PlanMade(
+        goal=plan.goal,
+        steps=_steps(plan.steps),
+        runner_up=_steps(plan.runner_up),
+        rejected=_rejected(plan.rejected),
+        cost=plan.cost,
+        event_time=session.event_time,
+    )
+    _write(session, incident, kinds.PLAN_MADE, "orchestrator", payload)
+
+
+def write_no_plan(session: Session, incident: str, failed: NoPlan, reason: str) -> None:
+    """What stands in the way of the goal."""
+    payload = PlanFailed(
+        goal=failed.goal,
+        reason=reason,
+        rejected=_rejected(failed.rejected),
+        event_time=session.event_time,
+    )
+    _write(session, incident, kinds.PLAN_FAILED, "orchestrator", payload)
+
+
+def write_ruling(session: Session, step: StepRecord, ruling: Ruling) -> None:
+    """What the guardrails said of a step."""
+    payload = GuardJudged(
+        tool=step.operation.tool,
+        stage="acting",
+        ruling=ruling,
+        key=step.key,
+        event_time=session.event_time,
+    )
+    _write(session, step.incident, kinds.GUARD_JUDGED, "policies", payload)
+
+
+def write_end(session: Session, incident: str, outcome: str, reason: str) -> None:
+    """How the incident ended, in the words of what was done; written once."""
+    summary = next(
+        i
+        for i in fold_incidents(session.recorder.journal.events(incident=incident))
+        if i.id == incident
+    )
+    if summary.status in ("resolved", "escalated"):
+        return
+    memory = session.memory.model_copy(update={"pinned": None})
+    done = [a.tool for a in summary.actions if a.outcome in ("applied", "already")]
+    if outcome == "escalated":
+        end: Value = IncidentEscalated(summary=reason, event_time=session.event_time)
+        line = (kinds.INCIDENT_ESCALATED, "monitor", end)
+    else:
+        end = IncidentResolved(
+            outcome=_outcome(done),
+            summary=", ".join(done) or "nothing had to be done",
+            event_time=session.event_time,
+        )
+        line = (kinds.INCIDENT_RESOLVED, "orchestrator", end)
+    session.remember(memory, [line], incident=incident)
+
+
+def _outcome(done: list[str]) -> str:
+    """One word for people, from the last decisive act."""
+    words = {
+        "promote": "promoted",
+        "roll_back": "undone",
+        "switch_back": "switched back",
+        "restore_inputs": "recovered",
+        "withdraw_challenger": "withdrawn",
+        "leave_alone": LEFT_ALONE,
+    }
+    decisive = [words[tool] for tool in done if tool in words]
+    if "roll_back" in done and decisive and decisive[-1] == "withdrawn":
+        return "undone"
+    return decisive[-1] if decisive else "resolved"
+
+
+def _write(session: Session, incident: str, kind: str, actor: str, payload: Value) -> None:
+    session.remember(None, [(kind, actor, payload)], incident=incident)
+
+
+def _steps(operations: tuple[Operation, ...]) -> tuple[PlannedStep, ...]:
+    return tuple(
+        PlannedStep(
+            tool=o.tool, agent=o.agent, arguments=dict(o.arguments), cost=round(o.cost.total, 3)
+        )
+        for o in operations
+    )
+
+
+def _rejected(options: tuple[Option, ...]) -> tuple[Rejected, ...]:
+    return tuple(Rejected(tool=o.option, reason=o.reason) for o in options)

@@ -1,0 +1,80 @@
+"""A target while a controller holds its lease: its document, desk, memory, facts and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agents.contract import Tool
+from agents.facts import Scalar, SharedState, facts_from
+from agents.memory import TargetMemory
+from agents.monitor.state import facts_of
+from agents.ports import Desk
+from agents.served import look
+from orchestrator.journal import kinds
+from orchestrator.journal.payloads import TrafficShifted
+from orchestrator.recorder import Line, Recorder
+from policies.engine import PolicySet
+from tools.lease import Lease, Leases
+from tools.managed_model import ManagedModel
+
+
+@dataclass
+class Session:
+    """What the graph's nodes work on. The journal, not this object, is what survives."""
+
+    model: ManagedModel
+    desk: Desk
+    recorder: Recorder
+    tools: Mapping[str, Tool]
+    policies: PolicySet
+    leases: Leases
+    lease: Lease
+    is_stopped: bool = False
+    """The kill switch, as read before this pass."""
+    memory: TargetMemory = field(default_factory=TargetMemory)
+    state: SharedState = field(default_factory=SharedState)
+    event_time: str = ""
+    """The prediction log's watermark at the last look."""
+
+    @property
+    def target(self) -> str:
+        """``namespace/name``."""
+        return self.model.target
+
+    def learn(self, facts: Mapping[str, Scalar], *, source: str) -> None:
+        """Take facts into the shared state."""
+        at = self.desk.clock.now().isoformat()
+        self.state = self.state.with_facts(facts_from(facts, source=source, at=at))
+
+    def look(self) -> None:
+        """Read again what can be read from the world itself."""
+        served = look(self.desk, self.model)
+        self.learn(facts_of(self.model, served, self.memory), source="monitor.observe")
+
+    def remember(
+        self, memory: TargetMemory | None, lines: list[Line], *, incident: str = ""
+    ) -> None:
+        """Write events with the memory that changed with them, then take the memory over."""
+        changed = memory if memory is not None and memory != self.memory else None
+        self.recorder.write_all(lines, incident=incident, memory=changed)
+        if changed is not None:
+            self.memory = changed
+
+    def holds_lease(self) -> bool:
+        """Whether this controller may still act on the target."""
+        return self.leases.is_held(self.lease)
+
+
+def shifted_line(
+    session: Session, before: Mapping[str, Scalar], after: Mapping[str, Scalar], key: str
+) -> Line:
+    """The event that tells readers of the journal how the traffic moved."""
+    payload = TrafficShifted(
+        route=session.model.spec.serving.route,
+        before={str(v): int(p) for v, p in before.items()},
+        after={str(v): int(p) for v, p in after.items()},
+        key=key,
+        event_time=session.event_time,
+    )
+    return (kinds.TRAFFIC_SHIFTED, "deployer", payload)
