@@ -151,6 +151,7 @@ class GuardContext(ContextValue):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
+        canonical_json([self.facts, self.step.arguments])  # No NaN inside what is not typed.
         size = len(canonical_json(self.model_dump(mode="json")).encode())
         if size > MAX_CONTEXT_BYTES:
             raise ValueError(f"{size} bytes; rules take a context of at most {MAX_CONTEXT_BYTES}")
