@@ -67,7 +67,8 @@ def harm_time(
     on_canary = share * canary_rate / bad_rate
     rng = np.random.default_rng(seed)
     shortest = -math.log(alpha) / _kl(on_canary, share)
-    events, missed = _first_crossings(_harm_walk(share, on_canary, alpha, shortest, rng), PATHS)
+    walk = _harm_walk(share, on_canary, alpha, shortest, rng)
+    events, missed = _first_crossings(walk if _grows(on_canary, share) else iter(()), PATHS)
     if missed > PATHS // 100:
         raise Invalid(
             f"{canary_rate:g} is too close to the stable rate {stable_rate:g} for this test",
@@ -178,6 +179,12 @@ def _first_crossings(walk: Walk, paths: int) -> tuple[Counts, int]:
             break
     crossed[alive] = at
     return crossed, len(alive)
+
+
+def _grows(on_canary: float, share: float) -> bool:
+    """Whether any alternative of the test gains evidence from such a canary at all."""
+    hit, miss = allocation_factors(harm_prior()[0], share, floor=0.0)
+    return float(np.max(on_canary * hit + (1.0 - on_canary) * miss)) > 0.0
 
 
 def _fewest_on_canary(total: int, share: float, alpha: float) -> int:
