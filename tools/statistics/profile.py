@@ -97,6 +97,11 @@ class Profile(Value):
     label: NumberProfile | None = None
     score: NumberProfile | None = None
 
+    @property
+    def features(self) -> dict[str, NumberProfile | CategoryProfile]:
+        """Every input column, numbers first."""
+        return {**self.numbers, **self.categories}
+
 
 def reference_profile(
     frame: pd.DataFrame,

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from tools.statistics.conversions import Conversion, Floats, conversions
 from tools.statistics.marks import Marks, decimals, marks
@@ -117,7 +117,7 @@ def _hits(
         enough = k >= trusted.enough * int((~seen).sum())
         if chance > MAX_CHANCE or not enough or not _is_backed(conversion, known, later, tolerance):
             continue
-        p = float(stats.binom.sf(k - 1, len(values), chance))
+        p = float(special.bdtrc(k - 1, len(values), chance))
         if p < p_value:
             p_value, matched = p, k
     return UnitChange(
