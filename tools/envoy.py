@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import jsonpatch
-from jsonpointer import JsonPointerException
 
 from tools.durable_files import locked, write_durably
 from tools.envoy_admin import EnvoyAdmin, NotRunning
@@ -28,6 +25,7 @@ from tools.envoy_config import (
     virtual_host,
 )
 from tools.errors import Conflict, Invalid, Refused, Unavailable, Uncertain
+from tools.json_patch import apply_patch
 from tools.route_store import RouteStore, document_name, shape_error
 from tools.traffic import JsonPatch, RouteDocument
 from tools.values import canonical_json
@@ -81,7 +79,8 @@ class EnvoyTraffic:
                     f"VirtualService {namespace}/{name} is at "
                     f"{before['metadata']['resourceVersion']}, not {resource_version}"
                 )
-            return self._write(_patched(before, operations), before=before)
+            what = f"VirtualService {namespace}/{name}"
+            return self._write(apply_patch(before, operations, name=what), before=before)
 
     def applied(self, namespace: str, name: str, *, resource_version: str) -> bool | None:
         """See Traffic; None while Envoy does not answer."""
@@ -264,16 +263,6 @@ class EnvoyTraffic:
 
 def _references(body: Body) -> set[str]:
     return cluster_references(body["spec"]["http"], body["metadata"]["namespace"])
-
-
-def _patched(body: Body, operations: Sequence[Any]) -> Body:
-    name = document_name(body)
-    try:
-        return dict(jsonpatch.apply_patch(body, list(operations)))
-    except jsonpatch.JsonPatchTestFailed as error:
-        raise Conflict(f"VirtualService {name} is not as it was read: {error}") from error
-    except (jsonpatch.JsonPatchException, JsonPointerException) as error:
-        raise Invalid(f"the patch does not fit VirtualService {name}: {error}") from error
 
 
 def _document(body: Body) -> RouteDocument:
