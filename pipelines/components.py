@@ -58,29 +58,30 @@ def features(
 
 @_component
 def train(
+    rows: Input[Dataset],
     inputs: Input[Dataset],
     plan: Input[Artifact],
     spec: str,
     output_dir: str,
     model_step: str,
     seed: int,
-    model: Output[Model],
+    artifact: Output[Model],
     report: Output[Artifact],
 ) -> None:
     """Search a few candidates, then fit the best on all rows before the hold-out."""
     from pipelines import entry
 
+    sources = {"rows": rows.path, "inputs": inputs.path, "plan": plan.path}
     entry.train(
-        inputs.path, plan.path, spec, output_dir, model.path, report.path,
-        model_step=model_step, seed=seed,
-    )  # fmt: skip
+        sources, spec, output_dir, artifact.path, report.path, model_step=model_step, seed=seed
+    )
 
 
 @_component
 def evaluate(
     rows: Input[Dataset],
     plan: Input[Artifact],
-    model: Input[Model],
+    artifact: Input[Model],
     spec: str,
     output_dir: str,
     champion_artifact: str,
@@ -92,7 +93,7 @@ def evaluate(
     from pipelines import entry
 
     entry.evaluate(
-        rows.path, plan.path, model.path, spec, output_dir, scored.path, report.path,
+        rows.path, plan.path, artifact.path, spec, output_dir, scored.path, report.path,
         champion_artifact=champion_artifact, champion_digest=champion_digest,
     )  # fmt: skip
 
@@ -107,8 +108,7 @@ def gate(scored: Input[Dataset], spec: str, output_dir: str, report: Output[Arti
 
 @_component
 def register(
-    rows: Input[Dataset],
-    model: Input[Model],
+    artifact: Input[Model],
     scored: Input[Dataset],
     ingested: Input[Artifact],
     validated: Input[Artifact],
@@ -129,7 +129,7 @@ def register(
     from pipelines import entry
 
     products = {
-        "rows": rows.path, "model": model.path, "scored": scored.path,
+        "artifact": artifact.path, "scored": scored.path,
         "ingested": ingested.path, "validated": validated.path, "plan": plan.path,
         "search": search.path, "evaluated": evaluated.path, "gates": gates.path,
     }  # fmt: skip

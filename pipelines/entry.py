@@ -40,11 +40,10 @@ def features(rows: str, spec: str, output_dir: str, inputs: str, plan: str) -> N
 
 
 def train(
-    inputs: str,
-    plan: str,
+    sources: dict[str, str],
     spec: str,
     output_dir: str,
-    model: str,
+    artifact: str,
     report: str,
     *,
     model_step: str,
@@ -52,13 +51,13 @@ def train(
 ) -> None:
     """See pipelines/steps/train.py."""
     with step("train"):
+        from pipelines.steps.train import Sources
         from pipelines.steps.train import train as run
 
         run(
-            Path(inputs),
-            Path(plan),
+            Sources.model_validate(sources),
             _spec(spec),
-            Path(model),
+            Path(artifact),
             Path(report),
             model_step=model_step,
             seed=seed,
@@ -69,7 +68,7 @@ def train(
 def evaluate(
     rows: str,
     plan: str,
-    model: str,
+    artifact: str,
     spec: str,
     output_dir: str,
     scored: str,
@@ -85,7 +84,7 @@ def evaluate(
         run(
             Path(rows),
             Path(plan),
-            Path(model),
+            Path(artifact),
             _spec(spec),
             Path(scored),
             Path(report),

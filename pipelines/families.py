@@ -16,7 +16,7 @@ Space = Mapping[str, Sequence[Any]]
 SPACES: Mapping[str, Space] = {
     "hist_gradient_boosting": {
         "learning_rate": (0.06, 0.1),
-        "max_iter": (120, 200),
+        "max_iter": (100, 150),
         "max_leaf_nodes": (15, 31),
         "min_samples_leaf": (20, 60),
         "l2_regularization": (0.0, 1.0),
@@ -71,7 +71,7 @@ def make_classifier(candidate: Candidate, *, seed: int) -> Any:
         case "random_forest":
             from sklearn.ensemble import RandomForestClassifier
 
-            return RandomForestClassifier(random_state=seed, n_jobs=2, **candidate.parameters)
+            return RandomForestClassifier(random_state=seed, **candidate.parameters)
         case "logistic_regression":
             from sklearn.linear_model import LogisticRegression
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from pipelines.measures import LOWER_IS_BETTER, Figure, figure
 from tools.managed_model import Gate
@@ -82,7 +82,7 @@ def worse_by(
     sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
     mean = sign * (ours.value - theirs.value)
     spread = float(np.std(ours.influence - theirs.influence, ddof=1))
-    width = float(student_t.ppf(1 - alpha, len(labels) - 1)) * spread / math.sqrt(len(labels))
+    width = float(stdtrit(len(labels) - 1, 1 - alpha)) * spread / math.sqrt(len(labels))
     return Difference(mean=mean, lower=mean - width, upper=mean + width, rows=len(labels))
 
 

@@ -51,6 +51,7 @@ def retrain(
         prepared.after(validated)
         plan = prepared.outputs["plan"]
         trained = components.train(
+            rows=rows,
             inputs=prepared.outputs["inputs"],
             plan=plan,
             spec=spec,
@@ -58,11 +59,11 @@ def retrain(
             model_step=model_step,
             seed=seed,
         )
-        model = trained.outputs["model"]
+        artifact = trained.outputs["artifact"]
         evaluated = components.evaluate(
             rows=rows,
             plan=plan,
-            model=model,
+            artifact=artifact,
             spec=spec,
             output_dir=output_dir,
             champion_artifact=champion_artifact,
@@ -72,8 +73,7 @@ def retrain(
         judged = components.gate(scored=scored, spec=spec, output_dir=output_dir)
         with dsl.If(judged.outputs["Output"] == PASSED):
             registered = components.register(
-                rows=rows,
-                model=model,
+                artifact=artifact,
                 scored=scored,
                 ingested=ingested.outputs["report"],
                 validated=validated.outputs["report"],

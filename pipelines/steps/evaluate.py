@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from pipelines.split import TimeSplit
 from tools.artifact import artifact_digest, load_predictor
 from tools.errors import Refused
 from tools.managed_model import ManagedModelSpec
-from tools.model_inputs import model_frame
 from tools.time_features import parse_times
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ which stand beside them."""
 def evaluate(
     rows: Path,
     plan: Path,
-    model: Path,
+    artifact: Path,
     spec: ManagedModelSpec,
     scored: Path,
     report: Path,
@@ -54,10 +52,9 @@ def evaluate(
     _, _, held = split.masks(times)
     label_rate = float(frame.loc[~held, spec.label.name].mean())
     holdout = frame[held].reset_index(drop=True)
-    fitted = pickle.loads(model.read_bytes())
     scores = {
         LABEL: holdout[spec.label.name].astype("float64"),
-        CHALLENGER: fitted.predict_proba(model_frame(holdout, schema))[:, 1],
+        CHALLENGER: load_predictor(artifact).predict_frame(holdout),
     }
     if champion is not None:
         scores[CHAMPION] = _champion_scores(champion, champion_digest, holdout)

@@ -1,19 +1,15 @@
-"""Step ``register``: the model that passed becomes an artifact and a version in the registry."""
+"""Step ``register``: the artifact that passed becomes a version in the registry."""
 
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pipelines.plots import draw_evaluation
 from pipelines.reference import build_reference
 from pipelines.steps.evaluate import CHALLENGER, CHAMPION, LABEL, PREFIX
-from tools.artifact import save_artifact
 from tools.managed_model import ManagedModelSpec
 from tools.mlflow_registry import MlflowRegistry
 from tools.registry import GateResult, ModelVersion, Registration
@@ -22,15 +18,11 @@ from tools.values import Value
 if TYPE_CHECKING:
     import pandas as pd
 
-SAMPLE_ROWS = 1000
-"""Held-out rows on which the ONNX twin must agree with the model."""
-
 
 class Products(Value):
     """What the steps before left behind."""
 
-    rows: Path
-    model: Path
+    artifact: Path
     scored: Path
     ingested: Path
     validated: Path
@@ -78,35 +70,22 @@ def _registration(
     scored: pd.DataFrame,
     work: Path,
 ) -> Registration:
-    schema = spec.schema_
     search = _read(products.search)
     figures = _read(products.evaluated)["models"][CHALLENGER]
     gates = tuple(GateResult.model_validate(gate) for gate in _read(products.gates))
-    model = pickle.loads(products.model.read_bytes())
-    artifact = work / "artifact"
-    shutil.rmtree(artifact, ignore_errors=True)
-    sample = scored.iloc[_spread(len(scored), SAMPLE_ROWS)]
-    data_digest = _read(products.ingested)["digest"]
-    save_artifact(
-        model,
-        schema,
-        sample[[schema.time_column, *schema.names]],
-        artifact,
-        metadata={"run_key": destination.run_key, "data_digest": data_digest},
-    )
     labels = scored[PREFIX + LABEL].to_numpy()
     probabilities = scored[PREFIX + CHALLENGER].to_numpy()
     return Registration(
         model=spec.model,
-        artifact=artifact,
-        data_digest=data_digest,
+        artifact=products.artifact,
+        data_digest=_read(products.ingested)["digest"],
         code_version=destination.code_version,
         gates=gates,
         metrics=figures,
         parameters={"family": search["chosen"]["family"], **search["chosen"]["parameters"]}
         | {"seed": search["seed"], "fitted_rows": search["fitted_rows"]}
         | ({"model_step": search["model_step"]} if search["model_step"] else {}),
-        reference=build_reference(scored, probabilities, labels, schema),
+        reference=build_reference(scored, probabilities, labels, spec.schema_),
         attachments=_attachments(products, scored, work),
     )
 
@@ -137,7 +116,3 @@ def _summary(made: ModelVersion, alias: str) -> dict[str, Any]:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _spread(rows: int, wanted: int) -> Any:
-    return np.unique(np.linspace(0, rows - 1, num=min(rows, wanted)).astype(int))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,35 +15,45 @@ from pipelines.features import build_model
 from pipelines.measures import row_log_loss
 from pipelines.split import TimeSplit
 from pipelines.steps.features import LABEL, TIME
+from tools.artifact import save_artifact
 from tools.managed_model import ManagedModelSpec
+from tools.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SEARCH_ROWS = 30_000
+SEARCH_ROWS = 20_000
 """The newest of the training rows, on which candidates are compared: enough to rank them, and the
 search stays cheaper than the fit that follows."""
+SAMPLE_ROWS = 1000
+
+
+class Sources(Value):
+    """What the steps before left behind."""
+
+    rows: Path
+    inputs: Path
+    plan: Path
 
 
 def train(
-    inputs: Path,
-    plan: Path,
+    sources: Sources,
     spec: ManagedModelSpec,
-    model: Path,
+    artifact: Path,
     report: Path,
     *,
     model_step: str = "",
     seed: int = 0,
 ) -> None:
-    """Write the fitted model (pickle) and the report of the search.
+    """Write the fitted model as an artifact and the report of the search.
 
-    ``inputs`` and ``plan`` come from step ``features``. ``model_step`` names a transformer that a
-    team puts in front (see ``pipelines.features.build_model``).
+    What is written here is what gets evaluated, registered and served: it is never made twice.
+    ``model_step`` names a transformer that a team puts in front (see ``pipelines.features``).
     """
     import pandas as pd
 
-    frame = pd.read_parquet(inputs)
-    split = TimeSplit.model_validate(json.loads(plan.read_text(encoding="utf-8"))["split"])
+    frame = pd.read_parquet(sources.inputs)
+    split = TimeSplit.model_validate(json.loads(sources.plan.read_text(encoding="utf-8"))["split"])
     times, labels = frame.pop(TIME), frame.pop(LABEL).to_numpy(dtype=float)
     training, validation, held = split.masks(times)
     rng = np.random.default_rng(seed)
@@ -70,8 +80,21 @@ def train(
         "model_step": model_step,
         "seed": seed,
     }
-    model.write_bytes(pickle.dumps(final))
+    shutil.rmtree(artifact, ignore_errors=True)  # a retry begins anew
+    summary["artifact_digest"] = save_artifact(
+        final, spec.schema_, _sample(sources.rows, spec), artifact
+    )
     report.write_text(json.dumps(summary, allow_nan=False), encoding="utf-8")
+
+
+def _sample(rows: Path, spec: ManagedModelSpec) -> pd.DataFrame:
+    """Raw rows from all over the data, on which the artifact's ONNX twin must agree."""
+    import pandas as pd
+
+    columns = [spec.schema_.time_column, *spec.schema_.names]
+    frame = pd.read_parquet(rows, columns=columns)
+    spread = np.linspace(0, len(frame) - 1, num=min(len(frame), SAMPLE_ROWS))
+    return frame.iloc[np.unique(spread.astype(int))]
 
 
 def _fit(
