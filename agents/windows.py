@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - event time is naive, as in the prediction log
 
@@ -26,3 +30,9 @@ def complete_windows(
 def parse(moment: str) -> datetime:
     """Event time from its ISO 8601 text."""
     return datetime.fromisoformat(moment)
+
+
+def between(rows: pd.DataFrame, start: datetime, end: datetime) -> pd.DataFrame:
+    """The rows of a log frame with start <= event_time < end."""
+    times = rows["event_time"]
+    return rows[(times >= start) & (times < end)]

@@ -44,7 +44,7 @@ def observe(state: State, session: Session) -> State:
 
 def diagnose(state: State, session: Session) -> State:
     """Ask the monitor for the cause, once per incident, and write down reasons and rivals."""
-    found = diagnose_target(session.desk, session.model, session.memory)
+    found = diagnose_target(session.desk, session.model, session.memory, session.event_time)
     session.learn({CAUSE: found.cause.value}, source="monitor.explain_drift")
     reporting.write_diagnosis(session, state["incident"], found)
     return {"next": "plan", "cause": found.cause.value}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from agents.memory import Span, TargetMemory
 from agents.ports import Desk
-from agents.windows import complete_windows, parse
+from agents.windows import between, complete_windows, parse
 from tools.managed_model import ManagedModel
 from tools.prediction_log import LogExtent
 from tools.validation import FeedState, ValidationRules, WindowReport, validate_window
 from tools.values import Value
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRUSTED_DAYS = timedelta(days=3)
 """How much trusted past a window is compared to: a few rounds of the day, not a season."""
@@ -34,26 +38,52 @@ def validate_new_windows(
     if extent.first is None or extent.watermark is None:
         return memory, ()
     after = parse(memory.validated_until) if memory.validated_until else extent.first
+    windows = list(complete_windows(after, extent.watermark, model.spec.evidence.window))
+    if not windows:
+        return memory, ()
+    rows = _rows_of(desk, model, memory, windows)
     found: list[ValidatedWindow] = []
-    for start, end in complete_windows(after, extent.watermark, model.spec.evidence.window):
-        report = _validate(desk, model, memory, start, end)
+    for start, end in windows:
+        report = _validate(rows, model, memory, start, end)
         found.append(ValidatedWindow(start=start.isoformat(), end=end.isoformat(), report=report))
         memory = _remember(memory, report, start, end)
     return memory, tuple(found)
 
 
+def _rows_of(
+    desk: Desk,
+    model: ManagedModel,
+    memory: TargetMemory,
+    windows: list[tuple[datetime, datetime]],
+) -> pd.DataFrame:
+    """The windows' rows and the trusted past they are compared to, in as few queries as can be."""
+    import pandas as pd
+
+    columns, (first, last) = model.spec.schema_.names, (windows[0][0], windows[-1][1])
+    parts = []
+    if memory.trusted_window is not None:
+        since, until = (parse(moment) for moment in memory.trusted_window)
+        if until == first:
+            first = since
+        else:
+            parts.append(
+                desk.log.predictions(model.target, start=since, end=until, columns=columns)
+            )
+    parts.append(desk.log.predictions(model.target, start=first, end=last, columns=columns))
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+
+
 def _validate(
-    desk: Desk, model: ManagedModel, memory: TargetMemory, start: datetime, end: datetime
+    rows: pd.DataFrame, model: ManagedModel, memory: TargetMemory, start: datetime, end: datetime
 ) -> WindowReport:
-    schema = model.spec.schema_
-    columns = schema.names
-    frame = desk.log.predictions(model.target, start=start, end=end, columns=columns)
     previous = None
     if memory.trusted_window is not None:
         since, until = (parse(moment) for moment in memory.trusted_window)
-        previous = desk.log.predictions(model.target, start=since, end=until, columns=columns)
+        previous = between(rows, since, until)
     rules = ValidationRules(max_null_rate=model.spec.data.max_null_rate, min_rows=0)
-    return validate_window(frame, schema, previous=previous, rules=rules)
+    return validate_window(
+        between(rows, start, end), model.spec.schema_, previous=previous, rules=rules
+    )
 
 
 def _remember(

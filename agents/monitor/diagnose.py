@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from agents.diagnosis import Diagnosis, diagnose
 from agents.evidence import DataFault, Evidence, Reachability, Release
 from agents.memory import TargetMemory
 from agents.ports import Desk
 from agents.served import look
+from agents.windows import parse
 from tools.managed_model import ManagedModel
 from tools.registry import ModelVersion
 from tools.statistics.performance import PerformanceEvidence
 from tools.statistics.verdict import Verdict
 
 
-def diagnose_target(desk: Desk, model: ManagedModel, memory: TargetMemory) -> Diagnosis:
-    """The cause that explains best what is known now."""
+def diagnose_target(
+    desk: Desk, model: ManagedModel, memory: TargetMemory, event_time: str
+) -> Diagnosis:
+    """The cause that explains best what is known at this event time."""
     served = look(desk, model)
     performance = judged_performance(model, memory)
     return diagnose(
@@ -25,7 +28,7 @@ def diagnose_target(desk: Desk, model: ManagedModel, memory: TargetMemory) -> Di
             data=_data_faults(memory),
             degraded=performance.degraded if performance else None,
             excess=performance.miscalibrated if performance else None,
-            release=_newest(served.champion, desk.clock.now()),
+            release=_newest(served.champion, memory, event_time),
             platform=(
                 Reachability(
                     component="registry, route and servers",
@@ -59,10 +62,15 @@ def _data_faults(memory: TargetMemory) -> tuple[DataFault, ...] | None:
     )
 
 
-def _newest(champion: ModelVersion | None, now: datetime) -> Release | None:
-    if champion is None:
+def _newest(champion: ModelVersion | None, memory: TargetMemory, event_time: str) -> Release | None:
+    """The champion, its age in event time: since its promotion, or since its training data end."""
+    if champion is None or not event_time:
         return None
-    created = datetime.fromisoformat(champion.created_at)
-    if created.tzinfo is None:
-        created = created.replace(tzinfo=UTC)
-    return Release(newest=champion.version, age_hours=(now - created) / timedelta(hours=1))
+    probation = memory.probation
+    since = str(champion.reference.get("end", ""))
+    if probation is not None and probation.version == champion.version and probation.promoted_at:
+        since = probation.promoted_at
+    if not since:
+        return None
+    age_hours = (parse(event_time) - parse(since)) / timedelta(hours=1)
+    return Release(newest=champion.version, age_hours=age_hours)

@@ -10,7 +10,7 @@ import numpy as np
 from agents.memory import Probation, TargetMemory
 from agents.ports import Desk
 from agents.served import Served
-from agents.windows import complete_windows, parse
+from agents.windows import between, complete_windows, parse
 from tools.artifact import load_predictor
 from tools.managed_model import ManagedModel
 from tools.prediction_log import LogExtent
@@ -49,10 +49,13 @@ def judge_matured_windows(
     if memory.validated_until:
         matured = min(matured, parse(memory.validated_until))
     after = parse(memory.judged_until) if memory.judged_until else extent.first
+    windows = list(complete_windows(after, matured, model.spec.evidence.window))
+    if not windows:
+        return memory, ()
+    rows = _matured_rows(desk, model, windows, extent.watermark, version=champion.version)
     judged: list[JudgedWindow] = []
-    for start, end in complete_windows(after, matured, model.spec.evidence.window):
-        rows = _rows(desk, model, memory, start, end, extent.watermark, version=champion.version)
-        window = _summary(rows)
+    for start, end in windows:
+        window = _summary(_believed(rows, memory, start, end))
         if window.matured:
             judged.append(
                 JudgedWindow(
@@ -87,17 +90,16 @@ def judge_probation(
     folder = desk.registry.fetch(former.model, former.version, desk.artifacts)
     predictor = load_predictor(folder)
     cohort, schema = probation.cohort, model.spec.schema_
+    served_rows = _matured_rows(
+        desk,
+        model,
+        windows,
+        extent.watermark,
+        version=probation.version,
+        columns=schema.names,
+    )
     for start, end in windows:
-        rows = _rows(
-            desk,
-            model,
-            memory,
-            start,
-            end,
-            extent.watermark,
-            version=probation.version,
-            columns=schema.names,
-        )
+        rows = _believed(served_rows, memory, start, end)
         if len(rows):
             before = predictor.predict(_as_served(rows, schema.names, schema.time_column))
             cohort = cohort.update(
@@ -153,21 +155,31 @@ def _count(memory: TargetMemory, window: MaturedWindow, end: datetime) -> Target
     return memory.model_copy(update={"performance": process, "judged_until": end.isoformat()})
 
 
-def _rows(
+def _matured_rows(
     desk: Desk,
     model: ManagedModel,
-    memory: TargetMemory,
-    start: datetime,
-    end: datetime,
+    windows: list[tuple[datetime, datetime]],
     as_of: datetime,
     *,
     version: str,
     columns: tuple[str, ...] = (),
 ) -> pd.DataFrame:
-    """Matured rows of one window that the version answered from trusted, unmasked inputs."""
-    rows = desk.log.cohort(
-        model.target, start=start, end=end, as_of=as_of, columns=columns, version=version
+    """Every row of the windows that the version answered, with the labels known by now."""
+    return desk.log.cohort(
+        model.target,
+        start=windows[0][0],
+        end=windows[-1][1],
+        as_of=as_of,
+        columns=columns,
+        version=version,
     )
+
+
+def _believed(
+    rows: pd.DataFrame, memory: TargetMemory, start: datetime, end: datetime
+) -> pd.DataFrame:
+    """One window's rows from trusted, unmasked inputs."""
+    rows = between(rows, start, end)
     if memory.is_distrusted(start.isoformat(), end.isoformat()):
         return rows.iloc[:0]
     return rows[rows["masked"].map(len) == 0] if len(rows) else rows
