@@ -51,7 +51,7 @@ class RestartedBets(Value):
         if not (math.isfinite(excess) and excess >= worst - 1e-9):
             raise Invalid(f"expected a number of at least {worst}, got {excess}", field="excess")
         risk = max(-worst, _SMALLEST_RISK)
-        new = (_reserve(self.steps) - _reserve(self.steps + 1)) if self.steps else 0.0
+        new = (1.0 - FIRST_START) * spent_at(self.steps) if self.steps else 0.0
         share = new / len(FRACTIONS)
         wealth = tuple(
             min((old + share) * max(0.0, 1.0 + fraction * excess / risk), _RICHEST)
@@ -62,7 +62,15 @@ class RestartedBets(Value):
     @property
     def log_e(self) -> float:
         """Log e-value so far; at least ln(1/alpha) proves the excess at that alpha."""
-        return math.log(sum(self.wealth) + _reserve(max(self.steps, 1)))
+        return math.log(sum(self.wealth) + (1.0 - FIRST_START) * _left(max(self.steps, 1)))
+
+
+def spent_at(step: int) -> float:
+    """The part of a budget of 1 that belongs to step 1, 2, ...: together 1, never used up.
+
+    Falls like 1 / (t ln^2 t), so a late step costs little more evidence than an early one.
+    """
+    return _left(step) - _left(step + 1)
 
 
 class Interval(Value):
@@ -132,6 +140,6 @@ def _predictable_stakes(data: NDArray[np.float64], alpha: float) -> NDArray[np.f
     return np.sqrt(2.0 * math.log(2.0 / alpha) / (before * order * np.log1p(order)))
 
 
-def _reserve(steps: int) -> float:
-    """Prior weight of starts after ``steps``; falls so slowly that it is never used up."""
-    return (1.0 - FIRST_START) * math.log(_SPREAD) / math.log(_SPREAD + max(steps, 1) - 1)
+def _left(step: int) -> float:
+    """What of a budget of 1 is left before this step."""
+    return math.log(_SPREAD) / math.log(_SPREAD + step - 1)

@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import Field
 
 from tools.errors import Invalid
-from tools.statistics.betting import Interval, RestartedBets, empirical_bernstein
+from tools.statistics.betting import Interval, RestartedBets, empirical_bernstein, spent_at
 from tools.statistics.cohort import CohortProcess
 from tools.statistics.losses import LARGEST_LOSS, Floats, MaturedWindow, clipped, entropy, summarise
 from tools.statistics.verdict import Judgement, Verdict
@@ -120,7 +120,7 @@ class PerformanceProcess(Value):
         excess = loss - sum(window.expected for window in usable)
         squares = sum(window.loss_squares for window in usable)
         excess_squares = sum(window.excess_squares for window in usable)
-        spent = alpha / 2.0 * 6.0 / (math.pi * self.windows) ** 2
+        spent = alpha / 2.0 * spent_at(self.windows)
         return (
             empirical_bernstein(count, loss, squares, span=LARGEST_LOSS, alpha=spent),
             empirical_bernstein(count, excess, excess_squares, span=LARGEST_LOSS, alpha=spent),
