@@ -16,7 +16,7 @@ import httptools
 NO_ANSWER = 0
 """Status of a request whose connection broke or that was not answered in time."""
 
-VERSION_HEADER = b"x-mendloop-version"
+VERSION_HEADER = b"x-model-version"
 
 
 @dataclass(frozen=True, slots=True)

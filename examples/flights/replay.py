@@ -25,32 +25,31 @@ ANSWER_WITHIN_S = 10.0
 _TICK_S = 0.02
 _RECONNECT_FOR_S = 10.0
 _DAY_S = 86_400.0
+_SHORTEST_S = 1e-6
 
 
 class Pacer:
     """How far event time may run ahead.
 
-    A real pipeline run or server start takes minutes, an hour of a day's traffic. Here the year
-    passes in minutes, so a month of flights would leave while one model is trained, and every
-    remediation would look a month late. While such wall-clock work goes on (``busy``), event time
-    therefore advances by at most ``slow_days_per_s``; otherwise it runs as fast as the servers
-    answer.
+    In reality a pipeline run or a server start takes minutes and a canary step an hour: next to
+    nothing of a year. Here the year passes in minutes, so a month of flights would leave while one
+    model is trained, and every remediation would look a month late. Therefore event time is slowed
+    down while such wall-clock work goes on: ``pace`` says how many days may pass in a second.
     """
 
-    def __init__(self, *, slow_days_per_s: float, busy: Callable[[], bool]) -> None:
-        self._slow_s_per_s = slow_days_per_s * _DAY_S
-        self._busy = busy
+    def __init__(self, pace: Callable[[], float]) -> None:
+        """``pace`` is asked at every tick; infinity is as fast as the servers answer."""
+        self._pace = pace
         self.limit_s = math.inf
         """Event time, in epoch seconds, of the last row that may be sent now."""
 
-    def tick(self, position_s: float, elapsed_s: float) -> None:
-        """Move the limit: ``elapsed_s`` wall seconds went by, event time stands at the position."""
-        if not self._busy():
-            self.limit_s = math.inf
-        elif math.isinf(self.limit_s):
-            self.limit_s = position_s
-        else:
-            self.limit_s += self._slow_s_per_s * elapsed_s
+    def tick(self, next_row_s: float, elapsed_s: float) -> None:
+        """Move the limit: ``elapsed_s`` wall seconds went by, the next row is due at its time.
+
+        The limit runs through the hours without a flight, and never gets ahead of the next one.
+        """
+        at_s = min(self.limit_s, next_row_s)
+        self.limit_s = at_s + self._pace() * _DAY_S * max(elapsed_s, _SHORTEST_S)
 
 
 @dataclass(frozen=True)
@@ -164,11 +163,11 @@ class Replay:
         last_s = loop.time()
         try:
             while not self.is_finished:
-                await self._keep_connected(loop)
                 now_s = loop.time()
-                position_s = self._times[max(self._next - 1, 0)]
-                self._pacer.tick(float(position_s), now_s - last_s)
+                next_row_s = self._times[min(self._next, len(self._times) - 1)]
+                self._pacer.tick(float(next_row_s), now_s - last_s)
                 last_s = now_s
+                await self._keep_connected(loop)
                 waiting, self._idle = self._idle, []
                 for connection in waiting:
                     self._feed(connection)

@@ -1,0 +1,119 @@
+"""What happens to the service from outside during the year: a colleague's release, a killed process.
+
+The director acts like the world: it releases versions and kills processes at its own time. It tells
+mendloop nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from examples.flights.releases import BAD_RELEASE
+from examples.flights.replay import Replay
+from examples.flights.stage import Stage
+from examples.flights.story import Story
+from examples.flights.world import Fault, Span, celsius_temperature, frozen_weather
+from tools.registry import ModelVersion
+
+WEATHER_FAULT = Span(pd.Timestamp("2013-09-09"), pd.Timestamp("2013-09-19"))
+"""The weather feed freezes, and on the same day temperatures begin to arrive in Celsius."""
+
+BAD_RELEASE_AFTER = pd.Timestamp("2013-06-03")
+GOOD_RELEASE_AFTER = pd.Timestamp("2013-10-14")
+"""If no canary ran between the bad release and this day, the colleague ships the corrected
+release, so that there is a canary during which the controller can die."""
+
+_LAST_RELEASE = pd.Timestamp("2013-12-10")
+_KILL_AT_PERCENT = 25
+_POLL_S = 0.1
+
+
+def faults() -> list[Fault]:
+    """The faults of the year, over the outgoing requests."""
+    return [frozen_weather(WEATHER_FAULT), celsius_temperature(WEATHER_FAULT)]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """The controller's death, as the director saw it."""
+
+    at: datetime
+    event_time: pd.Timestamp
+    split: dict[str, int]
+
+
+class Director:
+    """Runs beside the replay, from its start to its end."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        story: Story,
+        replay: Replay,
+        flights: pd.DataFrame,
+        say: Callable[[str], None],
+    ) -> None:
+        self.is_working = False
+        """Whether it waits for wall-clock work of its own: a pipeline run or a controller start."""
+        self.bad_version = ""
+        self.kill: Kill | None = None
+        self._stage, self._story, self._replay = stage, story, replay
+        self._flights = flights
+        self._say = say
+
+    async def run(self) -> None:
+        """The year's events, one after the other."""
+        await self._until(lambda: self._is_due(BAD_RELEASE_AFTER))
+        if released := await self._release("route-history", BAD_RELEASE):
+            self.bad_version = released.version
+            await self._until(lambda: self._story.has_model_incident)
+            await self._until(lambda: not self._story.has_model_incident)
+        await self._until(lambda: self._is_canary_due() or self._is_due(GOOD_RELEASE_AFTER))
+        if not self._is_canary_due() and self._replay.position < _LAST_RELEASE:
+            await self._release("route-history-withdrawn", "")
+        await self._until(self._is_canary_due)
+        await self._kill_controller()
+
+    def _is_canary_due(self) -> bool:
+        return self._story.is_judging_at_least(_KILL_AT_PERCENT)
+
+    def _is_due(self, after: pd.Timestamp) -> bool:
+        """Teams coordinate: nobody releases into somebody else's rollout."""
+        return self._replay.position >= after and not self._story.has_model_incident
+
+    async def _release(self, name: str, model_step: str) -> ModelVersion | None:
+        self.is_working = True
+        try:
+            now = self._replay.position
+            known = self._flights[self._flights["known_at"] <= now]
+            self._say(f"a colleague's team releases {name!r}, trained on {len(known):,} flights")
+            version = await asyncio.to_thread(
+                self._stage.release, known, name=name, model_step=model_step
+            )
+            fate = f"version {version.version}, challenger" if version else "refused by the gates"
+            self._say(f"the release {name!r} is {fate}")
+            return version
+        finally:
+            self.is_working = False
+
+    async def _kill_controller(self) -> None:
+        self.is_working = True
+        try:
+            at, split = datetime.now(UTC), dict(self._story.split)
+            await asyncio.to_thread(self._stage.kill_controller)
+            self.kill = Kill(at=at, event_time=self._replay.position, split=split)
+            self._say(f"kill -9: the controller is dead in the middle of a canary ({split})")
+            before = self._story.controllers_started
+            await asyncio.to_thread(self._stage.start_controller)
+            await self._until(lambda: self._story.controllers_started > before)
+        finally:
+            self.is_working = False
+
+    async def _until(self, happened: Callable[[], bool]) -> None:
+        while not happened():
+            await asyncio.sleep(_POLL_S)

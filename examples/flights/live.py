@@ -1,0 +1,143 @@
+"""The demo on the terminal and in a log file: what happens, as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pandas as pd
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from orchestrator.journal import kinds
+from orchestrator.journal.event import Event
+from orchestrator.journal.narrative import tell
+from tools.errors import Invalid
+
+_WIDTH_IN_FILES = 150
+_UNSAID = {
+    kinds.MEMORY_SAVED,
+    kinds.WINDOW_OBSERVED,
+    kinds.GUARD_JUDGED,
+    kinds.LEASE_ACQUIRED,
+    kinds.INCIDENT_RESUMED,
+}
+_STYLES = {
+    kinds.INCIDENT_OPENED: "bold yellow",
+    kinds.INCIDENT_RESOLVED: "bold green",
+    kinds.INCIDENT_ESCALATED: "bold red",
+    kinds.DIAGNOSIS_MADE: "yellow",
+    kinds.TRAFFIC_SHIFTED: "bold cyan",
+    kinds.PLAN_MADE: "blue",
+}
+_REASONS = {
+    kinds.INCIDENT_OPENED: 1,
+    kinds.DIAGNOSIS_MADE: 2,
+    kinds.EVIDENCE_JUDGED: 1,
+    kinds.STEP_OUTCOME: 1,
+    kinds.STEP_VERIFIED: 1,
+    kinds.INCIDENT_WAITING: 1,
+    kinds.INCIDENT_ESCALATED: 1,
+    kinds.INCIDENT_RESOLVED: 1,
+    kinds.PLAN_FAILED: 1,
+}
+"""How many of an event's reasons fit the view; the journal has them all."""
+
+
+class LiveView:
+    """Lines that stay, and one status line below them where there is a terminal."""
+
+    def __init__(self, log: Path | None, *, console: Console | None = None) -> None:
+        """``log`` gets the same lines as plain text. Raises Invalid when it cannot be written."""
+        self.console = console or Console()
+        if not self.console.is_terminal:
+            self.console = Console(width=_WIDTH_IN_FILES, file=self.console.file)
+        self._resources = ExitStack()
+        self._log: Console | None = None
+        self._live = Live(Text(""), console=self.console, refresh_per_second=4, transient=True)
+        self._said: dict[tuple[str, str], str] = {}
+        if log is not None:
+            try:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                file = self._resources.enter_context(log.open("w", encoding="utf-8"))
+            except OSError as error:
+                raise Invalid(f"cannot write {log}: {error.strerror}", field="--log") from error
+            self._log = Console(file=file, width=_WIDTH_IN_FILES)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._resources.enter_context(self._live)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def phase(self, text: str) -> None:
+        """A new part of the run begins."""
+        self._print(Text(f"\n== {text}", style="bold"))
+
+    def say(self, text: str) -> None:
+        """Something that the demo itself does."""
+        self._print(Text(f"   {text}"))
+
+    def world(self, when: pd.Timestamp, text: str) -> None:
+        """Something that happens to the service from outside."""
+        self._print(Text(f"{when:%b %d}  ** {text}", style="bold magenta"))
+
+    def event(self, event: Event) -> None:
+        """One event of the journal, if it says something new."""
+        if event.kind in _UNSAID or self._is_repeated(event):
+            return
+        told = tell(event)
+        line = Text(f"{_day(event)}  ")
+        line.append(f"{event.actor:<16} ", style="dim")
+        line.append(told.what, style=_STYLES.get(event.kind, ""))
+        for reason in _shown(told.why, _REASONS.get(event.kind, 0)):
+            line.append(f"\n        {'':<16} {reason}", style="dim")
+        self._print(line)
+
+    def status(self, text: str) -> None:
+        """The newest state: replaces the line before on a terminal, is a line in files."""
+        if self.console.is_terminal:
+            self._live.update(Text(text, style="reverse"))
+        else:
+            self.console.print(Text(text), soft_wrap=True)
+        if self._log is not None:
+            self._log.print(Text(text), soft_wrap=True)
+
+    def _print(self, text: Text) -> None:
+        self.console.print(text)
+        if self._log is not None:
+            self._log.print(text)
+            self._log.file.flush()
+
+    def _is_repeated(self, event: Event) -> bool:
+        """Evidence is judged at every tick; a line says when the answer changed."""
+        if event.kind == kinds.STEP_VERIFIED:
+            subject, answer = event.payload["key"], event.payload["verdict"]
+        elif event.kind == kinds.EVIDENCE_JUDGED:
+            subject, answer = event.payload["question"], event.payload["verdict"]
+        else:
+            return False
+        about = (event.incident, f"{event.kind} {subject}")
+        repeated = self._said.get(about) == answer
+        self._said[about] = answer
+        return repeated or answer == "unknown"
+
+
+def _day(event: Event) -> str:
+    text = str(event.payload.get("event_time", ""))
+    return f"{pd.Timestamp(text):%b %d}" if text else "      "
+
+
+def _shown(reasons: Iterable[str], count: int) -> list[str]:
+    return [reason[:400] for reason in reasons if reason][:count]

@@ -1,0 +1,197 @@
+"""The processes of a demo run: the platform, the first champion, releases, the controller.
+
+mendloop keeps a service healthy that runs already; here is what its owners do before and beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from examples.flights.data import write_history
+from infra.embedded.home import Home
+from infra.embedded.platform import Platform, start_platform, stop_platform
+from pipelines.catalog import PIPELINES
+from tools.data_files import pin_table
+from tools.documents import load_document
+from tools.envoy import EnvoyTraffic
+from tools.errors import Invalid, Unavailable
+from tools.kubeflow_local import KubeflowLocal
+from tools.local_processes import LocalWorkloads
+from tools.managed_model import ManagedModel
+from tools.mlflow_registry import MlflowRegistry
+from tools.pipeline_runs import RunPhase, RunRequest, RunState
+from tools.process_records import ProcessRecord, end, is_alive, spawn
+from tools.registry import CHALLENGER, CHAMPION, ModelVersion
+from tools.virtual_service import virtual_service
+from tools.workloads import ServerPhase, ServerRequest
+
+DOCUMENT = Path(__file__).with_name("model.yaml")
+_CONTROLLER = "from orchestrator.cli.main import main; main()"
+_POLL_S = 0.1
+_SETUP = "demo-setup"
+_NO_TOKEN = 0
+"""Fencing tokens of leases begin above it: the owners act before any controller does."""
+
+
+class Stage:
+    """One home directory and what runs on it."""
+
+    def __init__(self, home: Home, *, seed: int) -> None:
+        self.home = home
+        self._seed = seed
+        folder = home.root / "model"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.document = Path(shutil.copy(DOCUMENT, folder / DOCUMENT.name))
+        self.model = load_document(self.document, ManagedModel)
+        self.tracking_uri = f"sqlite:///{home.mlflow / 'mlflow.db'}"
+        self._artifact_root = str(home.mlflow / "artifacts")
+        self.registry = MlflowRegistry(self.tracking_uri, self._artifact_root)
+        self.runs = KubeflowLocal(home.runs, PIPELINES)
+        self.traffic = EnvoyTraffic(home.routes, home.envoy)
+        self._workloads = LocalWorkloads(home.servers, home.predictions, endpoints=self.traffic)
+        self._controller: ProcessRecord | None = None
+
+    def start_platform(self) -> Platform:
+        """Envoy, counting requests slower than the model's objective exactly."""
+        objective_s = self.model.spec.serving.latency_objective.total_seconds()
+        return start_platform(self.home.root, objectives_ms=[objective_s * 1000])
+
+    def train_first_champion(self, flights: pd.DataFrame) -> ModelVersion:
+        """January and February through the pipeline; what passes its gates becomes champion."""
+        history = write_history(flights, Path(self.model.history_path(self.document.parent)))
+        return self._train(history, key="first-champion", alias=CHAMPION)
+
+    def serve(self, version: ModelVersion) -> None:
+        """Start the version's server and send all traffic to it."""
+        target, serving = self.model.target, self.model.spec.serving
+        request = ServerRequest(
+            target=target,
+            version=version.version,
+            artifact=self.registry.fetch(version.model, version.version, self.home.artifacts),
+            artifact_digest=version.artifact_digest,
+        )
+        state = self._workloads.start(request, key=_SETUP, token=_NO_TOKEN)
+        deadline = time.monotonic() + serving.ready_within.total_seconds()
+        while state.phase is not ServerPhase.READY:
+            if state.phase is ServerPhase.FAILED or time.monotonic() > deadline:
+                raise Unavailable(f"the first champion's server is {state.phase}: {state.reason}")
+            time.sleep(_POLL_S)
+            state = self._workloads.read(target, version.version)
+        namespace = self.model.metadata.namespace
+        self.traffic.create(
+            virtual_service(
+                namespace,
+                serving.route,
+                host=serving.host,
+                version=version.version,
+                hosts=[serving.host],
+            )
+        )
+
+    def release(self, known: pd.DataFrame, *, name: str, model_step: str) -> ModelVersion | None:
+        """What a colleague's team does: train on all labelled flights, alias as challenger.
+
+        None when the gates refused it.
+        """
+        champion = self.registry.by_alias(self.model.spec.model, CHAMPION)
+        if champion is None:
+            raise Invalid("there is no champion to compare a release with")
+        try:
+            return self._train(
+                known, key=name, alias=CHALLENGER, champion=champion, model_step=model_step
+            )
+        except Invalid:
+            return None
+
+    def start_controller(self) -> ProcessRecord:
+        """``mendloop run`` on this home, as a process of its own."""
+        command = [sys.executable, "-c", _CONTROLLER, "run", "--home", str(self.home.root)]
+        command += ["--spec", str(self.document)]
+        self._controller = spawn(command, log=self.controller_log)
+        return self._controller
+
+    @property
+    def controller_log(self) -> Path:
+        """Where every controller's output goes."""
+        return self.home.root / "controller.log"
+
+    def check_controller(self) -> None:
+        """Raise Unavailable when the controller ended although nobody ended it."""
+        if self._controller is not None and not is_alive(self._controller):
+            lines = self.controller_log.read_text(encoding="utf-8", errors="replace").splitlines()
+            self._controller = None
+            raise Unavailable(f"the controller ended by itself: {' | '.join(lines[-5:])}")
+
+    def kill_controller(self) -> None:
+        """SIGKILL: no handler runs, nothing is given back."""
+        assert self._controller is not None
+        os.kill(self._controller.pid, signal.SIGKILL)
+        while is_alive(self._controller):
+            time.sleep(_POLL_S / 10)
+        self._controller = None
+
+    def stop_controller(self) -> None:
+        """Let it end in an orderly way."""
+        if self._controller is not None:
+            end(self._controller, grace_s=20.0)
+            self._controller = None
+
+    def stop(self) -> tuple[str, ...]:
+        """End everything that was started; what could not be ended is returned."""
+        self.stop_controller()
+        return stop_platform(self.home.root).leftovers
+
+    def _train(
+        self,
+        rows: pd.DataFrame,
+        *,
+        key: str,
+        alias: str,
+        champion: ModelVersion | None = None,
+        model_step: str = "",
+    ) -> ModelVersion:
+        spec = self.model.spec
+        wanted = [spec.schema_.time_column, *spec.schema_.names, spec.label.name]
+        pin = pin_table(rows[wanted], self.home.pins)
+        arguments: dict[str, Any] = {
+            "data_uri": pin.uri,
+            "data_digest": pin.digest,
+            "spec": spec.model_dump(mode="json", by_alias=True),
+            "tracking_uri": self.tracking_uri,
+            "artifact_root": self._artifact_root,
+            "alias": alias,
+            "model_step": model_step,
+            "seed": self._seed,
+        }
+        if champion is not None:
+            folder = self.registry.fetch(champion.model, champion.version, self.home.artifacts)
+            arguments["champion_artifact"] = str(folder)
+            arguments["champion_digest"] = champion.artifact_digest
+        self.runs.submit(RunRequest(pipeline="retrain", arguments=arguments), key=key)
+        run = self._await_run(key)
+        version = self.registry.by_run(spec.model, key)
+        if version is None:
+            refused = "; ".join(map(str, run.outputs.get("refused", []))) or run.reason
+            raise Invalid(f"pipeline run {key} registered no version: {refused}")
+        return version
+
+    def _await_run(self, key: str) -> RunState:
+        deadline = time.monotonic() + self.model.spec.training.timeout.total_seconds()
+        run = self.runs.read(key)
+        while run.phase is RunPhase.RUNNING:
+            if time.monotonic() > deadline:
+                self.runs.cancel(key)
+                raise Unavailable(f"pipeline run {key} was not done in time, in step {run.step}")
+            time.sleep(_POLL_S)
+            run = self.runs.read(key)
+        if run.phase is not RunPhase.SUCCEEDED:
+            raise Unavailable(f"pipeline run {key} is {run.phase} in {run.step}: {run.reason}")
+        return run
