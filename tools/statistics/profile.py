@@ -24,6 +24,8 @@ BINS = 128
 TOP_CATEGORIES = 256
 """More categories than this are counted together: their order says little about shifts."""
 MAX_CATEGORY_LENGTH = 200
+LARGEST_SUMMED = 1e150
+"""Larger values are counted but not summed: their squares overflow."""
 
 
 class NumberProfile(Value):
@@ -35,10 +37,11 @@ class NumberProfile(Value):
     pivot: float = 0.0
     """Sums are taken about it, so that large offsets do not cost precision."""
     finite: int = Field(default=0, ge=0)
+    """Values of at most LARGEST_SUMMED, which the sums are over."""
     sum1: float = 0.0
-    """Sum of x - pivot over finite values; None-like infinities are kept out."""
+    """Sum of x - pivot."""
     sum2: float = 0.0
-    """Sum of (x - pivot) squared over finite values; 0 where it would overflow."""
+    """Sum of (x - pivot) squared."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -119,8 +122,7 @@ def reference_profile(
     def number(name: str) -> NumberProfile:
         values = as_floats(frame[name])
         edges = quantile_edges(values, bins)
-        pivot = float(np.median(edges)) if len(edges) else 0.0
-        return count_numbers(values, edges, pivot)
+        return count_numbers(values, edges, pivot_of(edges))
 
     return Profile(
         rows=len(frame),
@@ -226,24 +228,27 @@ def quantile_edges(values: NDArray[np.float64], bins: int = BINS) -> NDArray[np.
     return np.asarray(edges, dtype=float)
 
 
+def pivot_of(edges: NDArray[np.float64]) -> float:
+    """About the median, from the edges; 0 where it is too large to sum about."""
+    middle = float(edges[len(edges) // 2]) if len(edges) else 0.0
+    return middle if abs(middle) <= LARGEST_SUMMED else 0.0
+
+
 def count_numbers(
     values: NDArray[np.float64], edges: NDArray[np.float64], pivot: float
 ) -> NumberProfile:
     """Count values (NaN is missing) into the bins between ``edges``."""
     known = values[~np.isnan(values)]
     counts = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
-    finite = known[np.isfinite(known)]
-    with np.errstate(over="ignore", invalid="ignore"):
-        centred = finite - pivot
-        sums = (float(centred.sum()), float(np.square(centred).sum()))
+    centred = known[np.abs(known) <= LARGEST_SUMMED] - pivot
     return NumberProfile(
         edges=tuple(edges.tolist()),
         counts=tuple(counts.tolist()),
         nulls=len(values) - len(known),
         pivot=pivot,
-        finite=len(finite),
-        sum1=finite_or_zero(sums[0]),
-        sum2=finite_or_zero(sums[1]),
+        finite=len(centred),
+        sum1=float(centred.sum()),
+        sum2=float(np.square(centred).sum()),
     )
 
 
@@ -271,11 +276,6 @@ def as_floats(values: pd.Series) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         raise Invalid(f"not a column of numbers: {error}", field=str(values.name)) from error
     return np.asarray(floats)
-
-
-def finite_or_zero(value: float) -> float:
-    """0 for what cannot be stored: sums of huge values overflow."""
-    return value if math.isfinite(value) else 0.0
 
 
 def require_columns(frame: pd.DataFrame, names: tuple[str, ...]) -> None:

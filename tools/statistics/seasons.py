@@ -76,6 +76,5 @@ def seasonal_reference(
 
 
 def _part(times: pd.Series, season: Season) -> pd.Series:
-    if season is Season.MONTH:
-        return times.dt.month
-    return times.dt.weekday if season is Season.WEEKDAY else times.dt.hour
+    parts = {Season.MONTH: "month", Season.WEEKDAY: "weekday", Season.HOUR: "hour"}
+    return pd.Series(getattr(times.dt, parts[season]), dtype=int)
