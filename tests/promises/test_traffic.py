@@ -1,0 +1,260 @@
+"""What every adapter of the traffic port promises."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.embedded.home import Home
+from infra.embedded.platform import start_platform, stop_platform
+from simulations.clock import VirtualClock
+from simulations.traffic import MemoryTraffic
+from tools.envoy import EnvoyTraffic
+from tools.errors import Conflict, Invalid, MendloopError, Refused
+from tools.traffic import JsonPatch, RouteDocument
+from tools.virtual_service import virtual_service
+
+NAMES = (f"model-{i}" for i in itertools.count())
+DEADLINE_S = 10.0
+
+
+class World:
+    """One store of documents, a model with two servers, and other people."""
+
+    def __init__(
+        self,
+        traffic: EnvoyTraffic | MemoryTraffic,
+        edit: Callable[[str, JsonPatch], None],
+        pass_time: Callable[[], None],
+    ) -> None:
+        self.traffic, self.edit_by_hand, self.pass_time = traffic, edit, pass_time
+        self.name = next(NAMES)
+        self.target = f"default/{self.name}"
+        for version in ("1", "2"):
+            traffic.publish(self.target, version, f"127.0.0.1:{version}")
+        traffic.create(self.document())
+
+    def document(self) -> dict[str, Any]:
+        return virtual_service("default", self.name, host=self.name, version="1", hosts=[self.name])
+
+    def read(self) -> RouteDocument:
+        return self.traffic.read("default", self.name)
+
+    def patch(self, operations: JsonPatch, resource_version: str | None = None) -> RouteDocument:
+        version = resource_version or self.read().resource_version
+        return self.traffic.patch("default", self.name, operations, resource_version=version)
+
+    def follows(self, document: RouteDocument) -> bool:
+        """Whether the data plane routes by the document within the deadline."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            version = document.resource_version
+            if self.traffic.applied("default", self.name, resource_version=version):
+                return True
+            self.pass_time()
+        return False
+
+
+@pytest.fixture(scope="module")
+def platform_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("home")
+    start_platform(home)
+    yield home
+    stop_platform(home)
+
+
+@pytest.fixture(params=["envoy", "memory"])
+def world(request: pytest.FixtureRequest) -> World:
+    """Both adapters, each with a fresh document."""
+    if request.param == "memory":
+        clock = VirtualClock()
+        memory = MemoryTraffic(clock, follow_s=1.0)
+        return World(
+            memory,
+            lambda name, operations: void(memory.edit("default", name, operations)),
+            lambda: clock.advance(timedelta(seconds=0.2)),
+        )
+    home = Home(request.getfixturevalue("platform_home"))
+    return World(
+        EnvoyTraffic(home.routes, home.envoy),
+        lambda name, operations: edit_file(home.routes / f"default.{name}.json", operations),
+        lambda: None,
+    )
+
+
+def void(_: object) -> None:
+    """For calls whose answer nobody wants."""
+
+
+def edit_file(path: Path, operations: JsonPatch) -> None:
+    """Replace top-level values of the first http route, as an editor would."""
+    body = json.loads(path.read_text())
+    for operation in operations:
+        field = operation["path"].removeprefix("/spec/http/0/")
+        body["spec"]["http"][0][field] = operation["value"]
+    path.write_text(json.dumps(body))
+
+
+def to_version(version: str) -> JsonPatch:
+    path = "/spec/http/0/route/0/destination/subset"
+    return [{"op": "replace", "path": path, "value": f"v{version}"}]
+
+
+def timeout(value: str) -> JsonPatch:
+    return [{"op": "replace", "path": "/spec/http/0/timeout", "value": value}]
+
+
+def test_a_document_is_read_as_it_was_written(world: World) -> None:
+    """Nothing is lost or added but the revision."""
+    body = world.read().body
+    revision = body["metadata"].pop("resourceVersion")
+
+    assert body == world.document()
+    assert revision == world.read().resource_version
+
+
+def test_creating_twice_changes_nothing(world: World) -> None:
+    """The document that is there wins."""
+    patched = world.patch(timeout("9s"))
+
+    assert world.traffic.create(world.document()) == patched == world.read()
+
+
+def test_an_unknown_document_is_invalid(world: World) -> None:
+    """Reading and patching what does not exist says so."""
+    with pytest.raises(Invalid, match="default/nobody"):
+        world.traffic.read("default", "nobody")
+    with pytest.raises(Invalid, match="default/nobody"):
+        world.traffic.patch("default", "nobody", timeout("9s"), resource_version="1")
+
+
+def test_a_patch_is_stored_and_followed(world: World) -> None:
+    """The stored document is returned, under a new revision, and the data plane follows it."""
+    before = world.read()
+    after = world.patch(to_version("2"))
+
+    assert after == world.read()
+    assert after.resource_version != before.resource_version
+    assert after.body["spec"]["http"][0]["route"][0]["destination"]["subset"] == "v2"
+    assert world.follows(after)
+
+
+def test_the_data_plane_does_not_claim_what_it_was_never_told(world: World) -> None:
+    """A revision that nobody has written yet is not applied."""
+    revision = int(world.patch(timeout("9s")).resource_version) + 1
+
+    applied = world.traffic.applied("default", world.name, resource_version=str(revision))
+    assert applied is False
+
+
+def test_a_lost_update_is_refused(world: World) -> None:
+    """Who read before somebody else wrote gets Conflict, and the other write stands."""
+    read = world.read()
+    other = world.patch(timeout("9s"))
+
+    with pytest.raises(Conflict):
+        world.patch(timeout("1s"), read.resource_version)
+    assert world.read() == other
+
+
+def test_a_hand_edit_counts_as_a_write(world: World) -> None:
+    """Whoever writes, the revision changes: a decision made before it is refused."""
+    read = world.read()
+    world.edit_by_hand(world.name, timeout("7s"))
+
+    with pytest.raises(Conflict):
+        world.patch(to_version("2"), read.resource_version)
+    after = world.read()
+    assert after.resource_version != read.resource_version
+    assert after.body["spec"]["http"][0]["timeout"] == "7s"
+    assert world.follows(after)
+
+
+def test_of_many_writers_one_wins(world: World) -> None:
+    """The same revision lets exactly one write through, at the same time or not."""
+    version = world.read().resource_version
+    outcomes: list[str] = []
+
+    def write(value: str) -> None:
+        try:
+            world.patch(timeout(value), version)
+            outcomes.append(value)
+        except Conflict:
+            outcomes.append("")
+
+    writers = [threading.Thread(target=write, args=(f"{n}s",)) for n in range(1, 7)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    [winner] = [outcome for outcome in outcomes if outcome]
+    assert len(outcomes) == 6
+    assert world.read().body["spec"]["http"][0]["timeout"] == winner
+
+
+@pytest.mark.parametrize(
+    ("failing", "error"),
+    [
+        ({"op": "test", "path": "/spec/http/0/timeout", "value": "1h"}, Conflict),
+        ({"op": "remove", "path": "/spec/http/0/nothing"}, Invalid),
+        ({"op": "replace", "path": "/spec/http/9/timeout", "value": "1s"}, Invalid),
+        ({"op": "replace", "path": "/metadata/name", "value": "other"}, Invalid),
+        ({"op": "replace", "path": "/spec/http", "value": "gone"}, Invalid),
+        ({"op": "shuffle", "path": "/spec"}, Invalid),
+    ],
+)
+def test_a_patch_is_all_or_nothing(
+    world: World, failing: dict[str, Any], error: type[MendloopError]
+) -> None:
+    """One operation that fails leaves no trace of the others."""
+    before = world.read()
+
+    with pytest.raises(error):
+        world.patch([*timeout("9s"), failing])
+    assert world.read() == before
+
+
+def test_no_route_leads_to_a_version_without_a_server(world: World) -> None:
+    """Neither requests nor copies of them; nothing changes."""
+    before = world.read()
+    copies = {"host": world.name, "subset": "v3"}
+
+    with pytest.raises(Refused, match="v3"):
+        world.patch(to_version("3"))
+    with pytest.raises(Refused, match="v3"):
+        world.patch([{"op": "add", "path": "/spec/http/0/mirror", "value": copies}])
+    assert world.read() == before
+
+
+def test_a_version_in_use_keeps_its_server(world: World) -> None:
+    """Withdrawing what requests are sent to is refused; afterwards it goes, and stays gone."""
+    with pytest.raises(Refused, match="v1"):
+        world.traffic.withdraw(world.target, "1")
+    world.patch(to_version("2"))
+    world.traffic.withdraw(world.target, "1")
+    world.traffic.withdraw(world.target, "1")
+
+    assert world.traffic.endpoints(world.target) == {"2": "127.0.0.1:2"}
+    with pytest.raises(Refused):
+        world.patch(to_version("1"))
+
+
+def test_a_broken_route_beside_does_not_hold_up_the_way_back(world: World) -> None:
+    """Somebody's route to nowhere is theirs; moving our traffic to a good version still works."""
+    nowhere = [{"destination": {"host": world.name, "subset": "v9"}}]
+    world.edit_by_hand(
+        world.name, [{"op": "replace", "path": "/spec/http/0/route", "value": nowhere}]
+    )
+    after = world.patch(to_version("2"))
+
+    assert after.body["spec"]["http"][0]["route"][0]["destination"]["subset"] == "v2"
+    assert world.follows(after)
