@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import structlog
 
 from tools.errors import Unavailable
-from tools.log_parts import LABEL_FIELDS, PREDICTION_FIELDS
+from tools.log_parts import LABEL_FIELDS, PREDICTION_FIELDS, RESERVED
 from tools.prediction_log import LogExtent
 from tools.values import Value
 
@@ -122,6 +122,10 @@ class TargetTables:
     def _check_feature(self, field: pa.Field) -> None:
         if field.type not in (pa.float64(), pa.string()):
             raise _ForeignPart(f"column {field.name} is {field.type}, expected double or string")
+        taken = {name.casefold(): name for name in (*RESERVED, *self._features)}
+        other = taken.get(field.name.casefold(), field.name)
+        if other != field.name or other in RESERVED:
+            raise _ForeignPart(f"column {field.name} differs only by case from {other}, if at all")
         known = self._features.get(field.name, field.type)
         if field.type != known:
             raise _ForeignPart(f"column {field.name} is {field.type}, other parts say {known}")
