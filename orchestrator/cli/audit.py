@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from orchestrator.cli.home import home_option, open_journal
 from orchestrator.cli.timeline import print_timeline
+from orchestrator.journal.audit import Chain, verify_against
+from orchestrator.journal.checkpoint import CheckpointFolder, read_verifiers
+from orchestrator.journal.export import ExportedJournal, csv_lines, json_lines
+from orchestrator.journal.journal import Verification
+from orchestrator.journal.proof import Proof, check, prove
+from tools.documents import parse_document
 from tools.errors import Invalid
+
+_folder = click.Path(path_type=Path, exists=True, file_okay=False)
+_keys_option = click.option(
+    "--keys", type=_folder, help="Folder with the public keys (*.pub); default HOME/keys."
+)
 
 
 @click.group()
@@ -39,21 +51,119 @@ def show(home: Path, incident: str | None, as_json: bool) -> None:
 
 @audit.command()
 @home_option
+@click.option(
+    "--export",
+    "exported",
+    type=click.Path(path_type=Path),
+    help="Verify this export (JSON lines) instead of the home's journal.",
+)
+@click.option(
+    "--checkpoints", type=_folder, help="Folder with checkpoints; default HOME/checkpoints."
+)
+@_keys_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @click.pass_context
-def verify(context: click.Context, home: Path, as_json: bool) -> None:
-    """Recompute the hash chain; exit code 1 and the first bad event when it is broken.
+def verify(
+    context: click.Context,
+    home: Path,
+    exported: Path | None,
+    checkpoints: Path | None,
+    keys: Path | None,
+    as_json: bool,
+) -> None:
+    """Recompute the hash chain and compare it with the signed checkpoints.
+
+    Exit code 1 and the first bad event when something was changed. Whoever can write the home
+    folder could forge all of it: keep copies of checkpoints and keys elsewhere, and name them.
 
     \b
-    Example: mendloop audit verify --home demo-out
+    Examples:
+      mendloop audit verify --home demo-out
+      mendloop audit verify --export journal.jsonl --checkpoints usb/checkpoints --keys usb/keys
     """
-    with open_journal(home) as journal:
-        found = journal.verify()
-    if as_json:
-        click.echo(found.model_dump_json())
-    elif found.ok:
-        click.echo(f"{found.events} events, the chain is whole")
+    signed, public = checkpoints or home / "checkpoints", keys or home / "keys"
+    if exported is not None:
+        found = _verified(ExportedJournal(exported), signed, public)
     else:
-        click.echo(f"event {found.first_bad}: {found.reason}")
+        with open_journal(home) as journal:
+            found = _verified(journal, signed, public)
+    click.echo(found.model_dump_json() if as_json else _in_words(found))
     if not found.ok:
         context.exit(1)
+
+
+@audit.command()
+@home_option
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
+@click.option("--output", "-o", type=click.File("w", encoding="utf-8", lazy=True), default="-")
+def export(home: Path, form: str, output: TextIO) -> None:
+    """Write the journal as text: JSON lines (which can be verified) or CSV.
+
+    \b
+    Example: mendloop audit export --home demo-out -o journal.jsonl
+    """
+    with open_journal(home) as journal:
+        for line in json_lines(journal) if form == "jsonl" else csv_lines(journal):
+            output.write(line)
+
+
+@audit.command(name="prove")
+@home_option
+@click.argument("event", type=click.IntRange(min=1))
+def prove_event(home: Path, event: int) -> None:
+    """Prove that EVENT (its number) is under a signed checkpoint.
+
+    \b
+    Example: mendloop audit prove 17 --home demo-out > proof.json
+    """
+    with open_journal(home) as journal:
+        found = journal.events(after=event - 1, until=event)
+        if not found:
+            raise Invalid(f"there is no event {event}; the journal has {journal.head().seq}")
+        known = CheckpointFolder(home / "checkpoints").read(read_verifiers(home / "keys"))
+        covering = [(path, c) for path, c in known if c.size >= event]
+        if not covering:
+            raise Invalid(f"no checkpoint covers event {event} yet; the next one will")
+        path, checkpoint = covering[0]
+        note = path.read_text(encoding="utf-8")
+        proof = prove(journal, found[0], size=checkpoint.size, note=note)
+    click.echo(proof.model_dump_json(indent=2))
+
+
+@audit.command(name="check")
+@click.argument("proof", type=click.File("r", encoding="utf-8"))
+@home_option
+@_keys_option
+def check_proof(proof: TextIO, home: Path, keys: Path | None) -> None:
+    """Check a proof that ``audit prove`` made, with the public key alone.
+
+    \b
+    Example: mendloop audit check proof.json --keys usb/keys
+    """
+    try:
+        data = json.load(proof)
+    except ValueError as error:
+        raise Invalid(f"{proof.name} is not JSON: {error}") from error
+    claimed = parse_document(data, Proof, source=proof.name)
+    check(claimed, read_verifiers(keys or home / "keys"))
+    click.echo(f"event {claimed.event.seq} is in the journal that was signed")
+
+
+def _verified(chain: Chain, signed: Path, public: Path) -> Verification:
+    try:
+        checkpoints = CheckpointFolder(signed).read(read_verifiers(public))
+    except Invalid as error:
+        found = chain.verify()
+        return found.model_copy(update={"ok": False, "reason": found.reason or str(error)})
+    return verify_against(chain, checkpoints)
+
+
+def _in_words(found: Verification) -> str:
+    if not found.ok:
+        return f"event {found.first_bad}: {found.reason}" if found.first_bad else found.reason
+    text = f"{found.events} events, the chain is whole, "
+    if not found.checkpoints:
+        return text + "no checkpoint was signed: a cut-off end would not be seen"
+    open_end = max(0, found.events - found.signed_events)
+    text += f"{found.checkpoints} signed checkpoints agree"
+    return text + (f"; the newest {open_end} events are not signed yet" if open_end else "")

@@ -5,7 +5,7 @@ Adapter: ``orchestrator/journal/sqlite.py``; later PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,6 +21,10 @@ class Verification(Value):
     """How many events were read and found good, from the first."""
     first_bad: int | None = None
     reason: str = ""
+    checkpoints: int = 0
+    """How many signed checkpoints were compared with it."""
+    signed_events: int = 0
+    """How many events the newest of them covers; the end after it may be cut off unseen."""
 
 
 class Journal(Protocol):
@@ -53,14 +57,18 @@ class Journal(Protocol):
         target: str | None = None,
         kinds: Collection[str] | None = None,
         after: int = 0,
+        until: int | None = None,
     ) -> list[Event]:
-        """The events that match, in order, from the one after sequence number ``after``."""
+        """The events that match, in order, after sequence number ``after``, through ``until``."""
 
     def last(self, kind: str, *, target: str) -> Event | None:
         """The newest event of a kind about a target, without reading the ones before."""
 
     def head(self) -> Head:
         """The newest event's place in the chain."""
+
+    def hashes(self, *, after: int = 0) -> Iterator[str]:
+        """The events' hashes in order: the leaves of the Merkle tree."""
 
     def verify(self) -> Verification:
         """Recompute the whole chain. Cannot see that the newest events were cut off: a chain

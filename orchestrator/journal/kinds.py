@@ -25,6 +25,7 @@ INCIDENT_WAITING = "incident.waiting"
 INCIDENT_RESUMED = "incident.resumed"
 INCIDENT_RESOLVED = "incident.resolved"
 INCIDENT_ESCALATED = "incident.escalated"
+JOURNAL_KEYED = "journal.keyed"
 MEMORY_SAVED = "memory.saved"
 TARGET_PAUSED = "target.paused"
 TARGET_RESUMED = "target.resumed"
@@ -53,6 +54,7 @@ KINDS: dict[str, str] = {
     INCIDENT_RESUMED: "The incident was woken or taken over.",
     INCIDENT_RESOLVED: "The goal holds again.",
     INCIDENT_ESCALATED: "Nothing safe is left to do: a person is needed.",
+    JOURNAL_KEYED: "The key that signs checkpoints from now on.",
     MEMORY_SAVED: "What the next look at a target has to know of the ones before.",
     TARGET_PAUSED: "A person stopped changes on the target (or on all of them).",
     TARGET_RESUMED: "A person allowed changes again.",

@@ -150,6 +150,7 @@ _WORDS: dict[str, Callable[[Any], Told]] = {
     kinds.STEP_VERIFIED: lambda p: Told(what=f"{p.tool} verified: {p.verdict}", why=(p.detail,)),
     kinds.EVIDENCE_JUDGED: _evidence,
     kinds.TRAFFIC_SHIFTED: _shifted,
+    kinds.JOURNAL_KEYED: lambda p: Told(what=f"checkpoints are signed by {p.verifier}"),
     kinds.INCIDENT_WAITING: _waits,
     kinds.INCIDENT_RESUMED: lambda p: Told(what="resumed", why=(p.reason,)),
     kinds.INCIDENT_RESOLVED: lambda p: Told(what=f"resolved: {p.outcome}", why=(p.summary,)),

@@ -275,6 +275,13 @@ class IncidentEscalated(Payload):
     event_time: str = ""
 
 
+class JournalKeyed(Payload):
+    """What ``journal.keyed`` says."""
+
+    verifier: str
+    """The public key, as in its ``.pub`` file."""
+
+
 class MemorySaved(Payload):
     """What ``memory.saved`` says."""
 
@@ -320,6 +327,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     kinds.INCIDENT_RESUMED: IncidentResumed,
     kinds.INCIDENT_RESOLVED: IncidentResolved,
     kinds.INCIDENT_ESCALATED: IncidentEscalated,
+    kinds.JOURNAL_KEYED: JournalKeyed,
     kinds.MEMORY_SAVED: MemorySaved,
     kinds.TARGET_PAUSED: TargetPaused,
     kinds.TARGET_RESUMED: TargetResumed,

@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 from orchestrator.journal.event import Entry, Event, Head, Row, chain, hash_of
 from orchestrator.journal.journal import Verification
 from orchestrator.journal.sqlite_file import connect, connect_read_only, translated
-from tools.errors import Unavailable
+from tools.errors import Invalid, Unavailable
 from tools.values import Value
 
 Answer = TypeVar("Answer")
+
+_BATCH = 10_000
 
 COLUMNS = "seq, id, at, kind, target, incident, actor, payload, prev_hash, hash"
 
@@ -84,6 +86,7 @@ class SqliteJournal:
         target: str | None = None,
         kinds: Collection[str] | None = None,
         after: int = 0,
+        until: int | None = None,
     ) -> list[Event]:
         """See Journal."""
         conditions, values = ["seq > ?"], [after]  # type: tuple[list[str], list[Any]]
@@ -91,6 +94,9 @@ class SqliteJournal:
             if value is not None:
                 conditions.append(f"{column} = ?")
                 values.append(value)
+        if until is not None:
+            conditions.append("seq <= ?")
+            values.append(until)
         if kinds is not None:
             conditions.append(f"kind IN ({', '.join('?' * len(kinds))})")
             values += sorted(kinds)
@@ -112,11 +118,32 @@ class SqliteJournal:
         with self._lock, translated(self._path):
             return self._head()
 
+    def hashes(self, *, after: int = 0) -> Iterator[str]:
+        """See Journal."""
+        for _, linked in self._batched("seq, hash", after):
+            yield linked
+
+    def rows(self) -> Iterator[Row]:
+        """Every event as it is stored, without holding all of them in memory."""
+        for found in self._batched(COLUMNS, 0):
+            yield _row(found)
+
     def verify(self) -> Verification:
         """See Journal."""
         with self._lock, translated(self._path):
             query = f"SELECT {COLUMNS} FROM events ORDER BY seq"
             return verify_rows(iter(self._connection.execute(query)))
+
+    def _batched(self, columns: str, after: int) -> Iterator[tuple[Any, ...]]:
+        """In batches: a long journal neither fills the memory nor keeps writers waiting."""
+        query = f"SELECT {columns} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        while True:
+            with self._lock, translated(self._path):
+                batch = self._connection.execute(query, (after, _BATCH)).fetchall()
+            yield from batch
+            if len(batch) < _BATCH:
+                return
+            after = batch[-1][0]
 
     def _head(self) -> Head:
         newest = self._connection.execute(
@@ -159,7 +186,7 @@ def verify_rows(rows: Iterator[tuple[Any, ...]]) -> Verification:
             if reason:
                 return Verification(ok=False, events=good, first_bad=good + 1, reason=reason)
             good, previous = good + 1, row[9]
-    except (sqlite3.DatabaseError, UnicodeEncodeError) as error:
+    except (sqlite3.DatabaseError, UnicodeEncodeError, Invalid) as error:
         reason = f"cannot be read: {error}"
         return Verification(ok=False, events=good, first_bad=good + 1, reason=reason)
     return Verification(ok=True, events=good)

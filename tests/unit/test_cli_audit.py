@@ -17,6 +17,7 @@ from orchestrator.cli.incidents import incidents
 from orchestrator.cli.schema import schema
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Entry
+from orchestrator.journal.signed import SignedJournal
 from orchestrator.journal.sqlite import SqliteJournal
 from tools.errors import Invalid
 from tools.managed_model import ManagedModel
@@ -144,3 +145,40 @@ def test_the_schema_speaks_as_documents_do() -> None:
         for name, field in ManagedModel.model_fields.items()
         if field.is_required()
     }
+
+
+def test_an_export_verifies_and_an_event_is_proved(home: Path, tmp_path: Path) -> None:
+    """From the journal to text, to a proof, to somebody who has only the public key."""
+    signed = SignedJournal(home / "mendloop.db", at=NOW)
+    signed.close()
+    lines, proof = tmp_path / "journal.jsonl", tmp_path / "proof.json"
+    run(audit, "export", "--home", home, "-o", lines)
+    proof.write_text(run(audit, "prove", "2", "--home", home).output)
+    elsewhere: list[str | Path] = ["--keys", home / "keys"]
+    checkpoints: list[str | Path] = ["--checkpoints", home / "checkpoints"]
+
+    verified = run(audit, "verify", "--export", lines, *elsewhere, *checkpoints)
+    assert "5 events, the chain is whole, 1 signed checkpoints agree" in verified.output
+    assert "event 2 is in the journal" in run(audit, "check", proof, *elsewhere).output
+    proof.write_text(proof.read_text().replace("concept_drift", "nothing"))
+    with pytest.raises(Invalid, match="event 2 does not match its hash"):
+        run(audit, "check", proof, *elsewhere)
+
+
+def test_a_forged_checkpoint_fails_the_verification(home: Path) -> None:
+    """Exit code 1, and the file is named."""
+    SignedJournal(home / "mendloop.db", at=NOW).close()
+    (checkpoint,) = (home / "checkpoints").iterdir()
+    checkpoint.write_text(checkpoint.read_text().replace("\n5\n", "\n4\n"))
+    result = run(audit, "verify", "--home", home)
+
+    assert result.return_value == 1
+    assert checkpoint.name in result.output
+
+
+def test_proving_what_is_not_signed_yet_says_so(home: Path) -> None:
+    """No key, no checkpoint: nothing to prove by; no such event: nothing to prove."""
+    with pytest.raises(Invalid, match="no checkpoint covers event 2"):
+        run(audit, "prove", "2", "--home", home)
+    with pytest.raises(Invalid, match="no event 99"):
+        run(audit, "prove", "99", "--home", home)
