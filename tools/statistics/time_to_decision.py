@@ -226,12 +226,13 @@ def _term(p: float, q: float) -> float:
 def _decision_time(
     question: Literal["harm", "promotion"], bound: float, requests: Counts, beta: float
 ) -> DecisionTime:
+    sure = 1.0 - beta + 2.0 * math.sqrt(beta * (1.0 - beta) / PATHS)  # the simulation's own error
     return DecisionTime(
         question=question,
         lower_bound=round(bound),
         expected=round(float(np.mean(requests))),
         p90=math.ceil(float(np.quantile(requests, 0.9))),
-        planned=math.ceil(float(np.quantile(requests, 1.0 - beta))),
+        planned=math.ceil(float(np.quantile(requests, min(sure, 1.0)))),
     )
 
 
