@@ -60,7 +60,7 @@ class LogWriter:
         version: str,
         rows_per_part: int = 2_000,
         flush_s: float = 0.5,
-        bound: int = 200_000,
+        bound: int = 100_000,
     ) -> None:
         self._folder = folder
         self._schema = schema

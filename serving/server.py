@@ -42,8 +42,8 @@ class ServerSettings(Value):
     log_rows_per_part: int = Field(default=2_000, ge=1)
     log_flush_s: float = Field(default=0.5, gt=0)
     """How long a served row may wait for the disk; the monitor sees it soon after."""
-    log_bound: int = Field(default=200_000, ge=1)
-    """Rows kept while the disk refuses: minutes at a thousand a second, some 100 MB."""
+    log_bound: int = Field(default=100_000, ge=1)
+    """Rows kept while the disk refuses: minutes at some hundred a second, about 150 MB."""
 
 
 class ModelServer:

@@ -17,17 +17,18 @@ from tools.errors import Unavailable
 _POLL_S = 0.01
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` so that a reader or a crash sees the old file or the new one.
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` so that a reader or a crash sees the old content or the new one, whole.
 
-    Written beside it, synced, renamed over it, and the folder synced. Raises OSError; the rename
-    is the only step after which the new text can be seen.
+    Text becomes UTF-8. Written beside it, synced, renamed over it, and the folder synced. Raises
+    OSError; the rename is the only step after which the new content can be seen.
     """
+    data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(beside, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

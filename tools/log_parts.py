@@ -6,8 +6,6 @@ renamed. Parts are never changed afterwards, so readers may cache what they read
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import time
 import uuid
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tools.durable_files import write_durably
 from tools.errors import Invalid, Unavailable
 from tools.schema import ColumnType, FeatureSchema
 
@@ -87,18 +86,12 @@ def write_part(folder: Path, name: str, table: pa.Table) -> Path:
 
     Raises Unavailable when the disk refuses; then no part of that name came into being.
     """
-    hidden = folder / f".{name}.tmp"
     place = folder / name
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_synced(hidden, sink.getvalue())
-        os.replace(hidden, place)
-        _sync_folder(folder)
+        write_durably(place, sink.getvalue().to_pybytes())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            hidden.unlink()
         raise Unavailable(
             f"cannot write the log part {place}: {error.strerror}; free space or fix its "
             "permissions, it is tried again"
@@ -170,18 +163,3 @@ def _append(folder: Path, frame: pd.DataFrame, schema: pa.Schema) -> Path | None
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise Invalid(f"the frame does not fit the log's columns: {error}") from error
     return write_part(folder, part_name(), table.replace_schema_metadata(None))
-
-
-def _write_synced(path: Path, data: Any) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
