@@ -34,6 +34,7 @@ from orchestrator.journal.payloads import (
     LeaseAcquired,
     LeaseLost,
 )
+from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Recorder
 from orchestrator.reporting import LEFT_ALONE, window_lines
 from orchestrator.session import Session
@@ -88,7 +89,7 @@ class Controller:
         self._leases = leases
         self._policies = policies
         self._tools = tools
-        self._kill_switch = kill_switch
+        self._kill_switch = KillSwitch(kill_switch)
         self._new_id = new_id
         self._sessions: dict[str, Session] = {}
 
@@ -130,7 +131,6 @@ class Controller:
         session = self._session(target)
         if session is None:
             return
-        session.is_stopped = self._kill_switch.exists()
         observation = observe(session.desk, session.model, session.memory)
         self._take_in(session, observation)
         for incident in self._open_incidents(session):
@@ -160,6 +160,7 @@ class Controller:
             policies=self._policies,
             leases=self._leases,
             lease=lease,
+            kill_switch=self._kill_switch,
             memory=recorder.last_memory(),
         )
         self._sessions[name] = session

@@ -22,7 +22,6 @@ from policies.context import (
     DiagnosisContext,
     GuardContext,
     HistoryContext,
-    PauseContext,
     PlanContext,
     StepContext,
     TrafficContext,
@@ -64,7 +63,7 @@ def rule_on(
         candidate=_candidate(served),
         budget=_budget(session),
         history=_history(session, operation, incident),
-        pause=PauseContext(active=session.is_stopped, reason="kill switch"),
+        pause=session.kill_switch.read(session.target),
     )
     return judge(session.policies, context)
 

@@ -13,6 +13,7 @@ from agents.ports import Desk
 from agents.served import look
 from orchestrator.journal import kinds
 from orchestrator.journal.payloads import TrafficShifted
+from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Line, Recorder
 from policies.engine import PolicySet
 from tools.lease import Lease, Leases
@@ -30,8 +31,8 @@ class Session:
     policies: PolicySet
     leases: Leases
     lease: Lease
-    is_stopped: bool = False
-    """The kill switch, as read before this pass."""
+    kill_switch: KillSwitch
+    """Read before every change, not once a pass."""
     memory: TargetMemory = field(default_factory=TargetMemory)
     state: SharedState = field(default_factory=SharedState)
     event_time: str = ""

@@ -21,7 +21,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "canary": ("orchestrator.cli.canary:canary", "Plan the evidence of a canary."),
     "drift": ("orchestrator.cli.drift:drift", "Compare two files of data column by column."),
     "incidents": ("orchestrator.cli.incidents:incidents", "List incidents and their outcome."),
+    "pause": (
+        "orchestrator.cli.pause:pause",
+        "Stop changes on TARGET, or on all; observing goes on.",
+    ),
     "plan": ("orchestrator.cli.plan:plan", "Print what mendloop would do, without doing it."),
+    "policy": ("orchestrator.cli.policy:policy", "Check, test and explain guardrails."),
+    "resume": ("orchestrator.cli.pause:resume", "Allow changes on TARGET, or on all, again."),
     "run": ("orchestrator.cli.run:run", "Run the controller."),
     "schema": ("orchestrator.cli.schema:schema", "Print the JSON Schema of a document kind."),
 }

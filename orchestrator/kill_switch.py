@@ -1,0 +1,96 @@
+"""Stop means stop: files that any operator can make, read before every change.
+
+``STOP`` in the home folder stops everything, ``STOP.namespace%2Fname`` one target. An empty file
+is enough (``touch STOP``); ``mendloop pause`` writes into it who, why, and whether mendloop may
+still go back to the safe state. It works while mendloop, its journal and its console are down.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from policies.context import PauseContext
+from tools.durable_files import write_durably
+from tools.errors import Unavailable
+from tools.values import Value, canonical_json
+
+STOP_FILE = "STOP"
+
+
+class Pause(Value):
+    """What ``mendloop pause`` writes into the file."""
+
+    by: str
+    reason: str
+    allows_safe_return: bool = False
+    at: str = ""
+
+
+class KillSwitch:
+    """The stop files of one home folder."""
+
+    def __init__(self, path: Path) -> None:
+        """``path`` is the file that stops everything; those of targets stand beside it."""
+        self._path = path
+
+    def read(self, target: str) -> PauseContext:
+        """Whether changes on ``target`` are stopped; a switch that cannot be read is on.
+
+        When both stop it, going back is allowed only if both allow it.
+        """
+        found = [p for p in (_read(self._path), _read(self._file(target))) if p is not None]
+        if not found:
+            return PauseContext(active=False)
+        return PauseContext(
+            active=True,
+            allows_safe_return=all(pause.allows_safe_return for pause in found),
+            by=found[0].by,
+            reason=found[0].reason,
+        )
+
+    def pause(self, target: str | None, pause: Pause) -> Path:
+        """Stop ``target``, or everything. Raises Unavailable when the file cannot be written."""
+        path = self._file(target)
+        try:
+            write_durably(path, canonical_json(pause.model_dump()) + "\n")
+        except OSError as error:
+            raise Unavailable(
+                f"cannot write {path}: {error.strerror}; nothing is paused, stop the controller"
+            ) from error
+        return path
+
+    def is_paused(self, target: str | None) -> bool:
+        """Whether this very switch is on."""
+        return _read(self._file(target)) is not None
+
+    def resume(self, target: str | None) -> None:
+        """Take this switch away; the other one stays. Raises Unavailable when it cannot."""
+        path = self._file(target)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(f"cannot remove {path}: {error.strerror}; still paused") from error
+
+    def _file(self, target: str | None) -> Path:
+        if target is None:
+            return self._path
+        return self._path.with_name(f"{self._path.name}.{quote(target, safe='')}")
+
+
+def _read(path: Path) -> Pause | None:
+    """What the file says; any file there stops, whatever is in it."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Pause(by="", reason=f"{path.name} cannot be read: {error.strerror}")
+    try:
+        return Pause.model_validate(json.loads(text))
+    except (ValueError, ValidationError):
+        first_line = text.strip().splitlines()[:1]
+        return Pause(by="", reason=first_line[0][:200] if first_line else f"{path.name} is there")
