@@ -7,6 +7,7 @@ parse and no task, future or header dictionary.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -35,12 +36,7 @@ class Answer:
 class Connection(asyncio.Protocol):
     """One connection; ``on_answer`` is called once per request, in the event loop."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        on_answer: Callable[[Connection, Answer], None],
-    ) -> None:
-        self._loop = loop
+    def __init__(self, on_answer: Callable[[Connection, Answer], None]) -> None:
         self._on_answer = on_answer
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -64,13 +60,13 @@ class Connection(asyncio.Protocol):
         """Send the whole request; the answer comes through ``on_answer``."""
         assert self._transport is not None
         assert not self.is_waiting
-        self._number, self._sent_s = number, self._loop.time()
+        self._number, self._sent_s = number, time.monotonic()
         self._body, self._version = b"", ""
         self._transport.write(request)
 
     def give_up_after(self, timeout_s: float) -> None:
         """Break the connection if its request has been in flight for longer."""
-        if self.is_waiting and self._loop.time() - self._sent_s > timeout_s:
+        if self.is_waiting and time.monotonic() - self._sent_s > timeout_s:
             self.close()
 
     def close(self) -> None:
@@ -109,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._finish(status)
 
     def _finish(self, status: int) -> None:
-        latency_s = self._loop.time() - self._sent_s
+        latency_s = time.monotonic() - self._sent_s
         answer = Answer(self._number, status, self._body, self._version, latency_s)
         self._number = -1
         self._on_answer(self, answer)

@@ -1,7 +1,7 @@
-"""What happens to the service from outside during the year: a colleague's release, a killed process.
+"""What happens to the service from outside: a colleague's release, a killed controller.
 
-The director acts like the world: it releases versions and kills processes at its own time. It tells
-mendloop nothing.
+The director acts like the world: it releases versions and kills processes at times of its own. It
+tells mendloop nothing.
 """
 
 from __future__ import annotations

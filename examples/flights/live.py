@@ -11,6 +11,7 @@ from typing import Self
 import pandas as pd
 from rich.console import Console
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from orchestrator.journal import kinds
@@ -114,7 +115,11 @@ class LiveView:
         if self._log is not None:
             self._log.print(Text(text), soft_wrap=True)
 
-    def _print(self, text: Text) -> None:
+    def show(self, table: Table) -> None:
+        """A table, in full."""
+        self._print(table)
+
+    def _print(self, text: Text | Table) -> None:
         self.console.print(text)
         if self._log is not None:
             self._log.print(text)
@@ -129,9 +134,9 @@ class LiveView:
         else:
             return False
         about = (event.incident, f"{event.kind} {subject}")
-        repeated = self._said.get(about) == answer
-        self._said[about] = answer
-        return repeated or answer == "unknown"
+        repeated = answer in ("unknown", self._said.get(about))
+        self._said[about] = str(answer)
+        return repeated
 
 
 def _day(event: Event) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,10 +161,10 @@ class Replay:
         """Send every row in order, as the pacer lets them. Raises Unavailable when nobody accepts
         connections at the address for 10 s."""
         loop = asyncio.get_running_loop()
-        last_s = loop.time()
+        last_s = time.monotonic()
         try:
             while not self.is_finished:
-                now_s = loop.time()
+                now_s = time.monotonic()
                 next_row_s = self._times[min(self._next, len(self._times) - 1)]
                 self._pacer.tick(float(next_row_s), now_s - last_s)
                 last_s = now_s
@@ -190,22 +191,22 @@ class Replay:
         connection.send(row, request)
 
     def _answered(self, connection: Connection, answer: Answer) -> None:
-        self.answers.record(answer, asyncio.get_running_loop().time())
+        self.answers.record(answer, time.monotonic())
         if answer.status != NO_ANSWER:
             self._feed(connection)
 
     async def _keep_connected(self, loop: asyncio.AbstractEventLoop) -> None:
         self._open = [c for c in self._open if c.is_open]
         self._idle = [c for c in self._idle if c.is_open]
-        give_up_s = loop.time() + _RECONNECT_FOR_S
+        give_up_s = time.monotonic() + _RECONNECT_FOR_S
         while len(self._open) < self._connections:
             host, port = self._address.rsplit(":", 1)
             try:
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, self._answered), host, int(port)
+                    lambda: Connection(self._answered), host, int(port)
                 )
             except OSError as error:
-                if loop.time() > give_up_s:
+                if time.monotonic() > give_up_s:
                     raise Unavailable(
                         f"nobody accepts connections at {self._address}: {error}; "
                         "is the platform's Envoy running? See its log in the home directory"

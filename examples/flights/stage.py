@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,26 @@ import pandas as pd
 from examples.flights.data import write_history
 from infra.embedded.home import Home
 from infra.embedded.platform import Platform, start_platform, stop_platform
-from pipelines.catalog import PIPELINES
+from orchestrator.assembly import (
+    embedded_registry,
+    embedded_runs,
+    embedded_traffic,
+    embedded_workloads,
+    tracking_uri,
+)
 from tools.data_files import pin_table
 from tools.documents import load_document
-from tools.envoy import EnvoyTraffic
 from tools.errors import Invalid, Unavailable
-from tools.kubeflow_local import KubeflowLocal
-from tools.local_processes import LocalWorkloads
 from tools.managed_model import ManagedModel
-from tools.mlflow_registry import MlflowRegistry
 from tools.pipeline_runs import RunPhase, RunRequest, RunState
-from tools.process_records import ProcessRecord, end, is_alive, spawn
+from tools.process_records import (
+    ProcessRecord,
+    end,
+    is_alive,
+    read_record,
+    spawn,
+    write_record,
+)
 from tools.registry import CHALLENGER, CHAMPION, ModelVersion
 from tools.virtual_service import virtual_service
 from tools.workloads import ServerPhase, ServerRequest
@@ -41,6 +51,14 @@ _NO_TOKEN = 0
 """Fencing tokens of leases begin above it: the owners act before any controller does."""
 
 
+def end_controller(home: Home) -> None:
+    """End the controller that a demo started on this home, if it still runs."""
+    record = read_record(_controller_record(home))
+    if record is not None and is_alive(record):
+        end(record, grace_s=20.0)
+    _controller_record(home).unlink(missing_ok=True)
+
+
 class Stage:
     """One home directory and what runs on it."""
 
@@ -51,13 +69,12 @@ class Stage:
         folder.mkdir(parents=True, exist_ok=True)
         self.document = Path(shutil.copy(DOCUMENT, folder / DOCUMENT.name))
         self.model = load_document(self.document, ManagedModel)
-        self.tracking_uri = f"sqlite:///{home.mlflow / 'mlflow.db'}"
-        self._artifact_root = str(home.mlflow / "artifacts")
-        self.registry = MlflowRegistry(self.tracking_uri, self._artifact_root)
-        self.runs = KubeflowLocal(home.runs, PIPELINES)
-        self.traffic = EnvoyTraffic(home.routes, home.envoy)
-        self._workloads = LocalWorkloads(home.servers, home.predictions, endpoints=self.traffic)
+        self.registry = embedded_registry(home)
+        self.runs = embedded_runs(home)
+        self.traffic = embedded_traffic(home)
+        self._workloads = embedded_workloads(home)
         self._controller: ProcessRecord | None = None
+        self._abandoned = threading.Event()
 
     def start_platform(self) -> Platform:
         """Envoy, counting requests slower than the model's objective exactly."""
@@ -116,6 +133,7 @@ class Stage:
         command = [sys.executable, "-c", _CONTROLLER, "run", "--home", str(self.home.root)]
         command += ["--spec", str(self.document)]
         self._controller = spawn(command, log=self.controller_log)
+        write_record(_controller_record(self.home), self._controller)
         return self._controller
 
     @property
@@ -140,12 +158,16 @@ class Stage:
 
     def stop_controller(self) -> None:
         """Let it end in an orderly way."""
-        if self._controller is not None:
-            end(self._controller, grace_s=20.0)
-            self._controller = None
+        end_controller(self.home)
+        self._controller = None
+
+    def abandon(self) -> None:
+        """Make whoever waits for a pipeline run give up, and cancel that run."""
+        self._abandoned.set()
 
     def stop(self) -> tuple[str, ...]:
         """End everything that was started; what could not be ended is returned."""
+        self.abandon()
         self.stop_controller()
         return stop_platform(self.home.root).leftovers
 
@@ -165,8 +187,8 @@ class Stage:
             "data_uri": pin.uri,
             "data_digest": pin.digest,
             "spec": spec.model_dump(mode="json", by_alias=True),
-            "tracking_uri": self.tracking_uri,
-            "artifact_root": self._artifact_root,
+            "tracking_uri": tracking_uri(self.home),
+            "artifact_root": str((self.home.mlflow / "artifacts").resolve()),
             "alias": alias,
             "model_step": model_step,
             "seed": self._seed,
@@ -187,11 +209,14 @@ class Stage:
         deadline = time.monotonic() + self.model.spec.training.timeout.total_seconds()
         run = self.runs.read(key)
         while run.phase is RunPhase.RUNNING:
-            if time.monotonic() > deadline:
+            if self._abandoned.wait(_POLL_S) or time.monotonic() > deadline:
                 self.runs.cancel(key)
-                raise Unavailable(f"pipeline run {key} was not done in time, in step {run.step}")
-            time.sleep(_POLL_S)
+                raise Unavailable(f"pipeline run {key} was cancelled in step {run.step}")
             run = self.runs.read(key)
         if run.phase is not RunPhase.SUCCEEDED:
             raise Unavailable(f"pipeline run {key} is {run.phase} in {run.step}: {run.reason}")
         return run
+
+
+def _controller_record(home: Home) -> Path:
+    return home.root / "controller.json"
