@@ -65,11 +65,20 @@ def largest(values: NDArray[np.float64]) -> float:
     return float(np.abs(values).max()) if len(values) else 0.0
 
 
-def reach(reference: Counts, current: Counts) -> float:
-    """Largest difference of the distribution functions anywhere, inside the bins too."""
+def reach(reference: Counts, current: Counts, edges: tuple[float, ...]) -> float:
+    """Largest difference of the distribution functions anywhere, inside the bins too.
+
+    Counts are those of ``number_counts``. Bins of a single value have no inside.
+    """
     first, second = np.cumsum(shares(reference)), np.cumsum(shares(current))
+    at_ends = largest(first - second)
+    ends = np.array(edges)
+    has_inside = np.ones(len(edges) + 2, dtype=bool)
+    has_inside[0] = False
+    has_inside[2:-1] = np.nextafter(ends[1:], -np.inf) > ends[:-1]
     before_first, before_second = np.r_[0.0, first[:-1]], np.r_[0.0, second[:-1]]
-    return float(max((first - before_second).max(), (second - before_first).max()))
+    inside = np.maximum(first - before_second, second - before_first)[has_inside]
+    return max(at_ends, float(inside.max()) if len(inside) else 0.0)
 
 
 def total_variation(reference: Counts, current: Counts) -> float:

@@ -201,7 +201,7 @@ def _compare_numbers(
         lower = distances.largest(gaps[points]) - at_points
     else:
         lower = distances.largest(gaps) - everywhere
-    upper = distances.reach(first, second) + everywhere
+    upper = distances.reach(first, second, reference.edges) + everywhere
     deciles = distances.coarse(first, first), distances.coarse(second, first)
     return FeatureDrift(
         kind=Kind.NUMBER,
