@@ -89,6 +89,9 @@ def routes(virtual_hosts: Sequence[Mapping[str, Any]], revision: int) -> dict[st
         "name": ROUTE_CONFIG,
         "ignore_port_in_host_matching": True,
         "virtual_hosts": sorted(virtual_hosts, key=lambda host: str(host["name"])),
+        # Envoy keeps reporting the old version_info when the configuration itself is unchanged,
+        # as after a write of annotations only.
+        "metadata": {"filter_metadata": {"mendloop": {"revision": str(revision)}}},
     }
     return {"version_info": str(revision), "resources": [configuration]}
 

@@ -147,6 +147,13 @@ def test_a_patch_is_stored_and_followed(world: World) -> None:
     assert world.follows(after)
 
 
+def test_a_write_that_changes_no_route_is_followed_too(world: World) -> None:
+    """Stamps alone make a new revision, which must not be waited for in vain."""
+    after = world.patch([{"op": "add", "path": "/metadata/annotations", "value": {"by": "me"}}])
+
+    assert world.follows(after)
+
+
 def test_the_data_plane_does_not_claim_what_it_was_never_told(world: World) -> None:
     """A revision that nobody has written yet is not applied."""
     revision = int(world.patch(timeout("9s")).resource_version) + 1
