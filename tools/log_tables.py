@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 MASK_SEPARATOR = "\x1f"
 """Between the names in the ``masked`` text of a row: the unit separator, part of no name."""
 
+_MASKED_AS_TEXT = "REPLACE (coalesce(array_to_string(masked, chr(31)), '') AS masked)"
+
 _Signature = tuple[str, int, int]
 """Name, size and mtime: what tells that a file is still the one that was read."""
 
@@ -44,6 +46,7 @@ class TargetTables:
         self._features: dict[str, pa.DataType] = {}
         self._columns: set[str] = set()
         self._unreadable: dict[Path, UnreadablePart] = {}
+        self._labelled = 0
         self._extent: LogExtent | None = None
         self._reset()
 
@@ -73,8 +76,7 @@ class TargetTables:
             rows, first, last = self._sql(
                 f"SELECT count(*), min(event_time), max(event_time) FROM {self._id('predictions')}"
             )
-            (labels,) = self._sql(f"SELECT count(DISTINCT request_id) FROM {self._id('labels')}")
-            self._extent = LogExtent(rows=rows, first=first, watermark=last, labels=labels)
+            self._extent = LogExtent(rows=rows, first=first, watermark=last, labels=self._labelled)
         return self._extent
 
     def refresh(self) -> None:
@@ -136,28 +138,40 @@ class TargetTables:
         self._widen(table)
         raw.register("arrived", parts)
         raw.execute("BEGIN")
-        raw.execute("""
-            CREATE TEMP TABLE fresh AS
-            SELECT * REPLACE (coalesce(array_to_string(masked, chr(31)), '') AS masked) FROM arrived
-            QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY served_at) = 1""")
-        (retried,) = self._sql(f"SELECT count(*) FROM {table} SEMI JOIN fresh USING (request_id)")
-        if retried:
-            raw.execute(f"""
-                DELETE FROM fresh USING {table} AS old
-                WHERE old.request_id = fresh.request_id AND old.served_at <= fresh.served_at""")
-            raw.execute(f"DELETE FROM {table} WHERE request_id IN (SELECT request_id FROM fresh)")
-        raw.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fresh")
-        raw.execute("DROP TABLE fresh")
+        if self._sql(f"""
+            SELECT count(*) = count(DISTINCT request_id)
+               AND NOT EXISTS (FROM {table} SEMI JOIN arrived USING (request_id))
+            FROM arrived""") == (True,):
+            raw.execute(f"INSERT INTO {table} BY NAME SELECT * {_MASKED_AS_TEXT} FROM arrived")
+        else:
+            self._merge(table)
         raw.execute("COMMIT")
         raw.unregister("arrived")
+
+    def _merge(self, table: str) -> None:
+        """Insert ``arrived`` when some of it was served before: rare, and a good deal slower."""
+        raw = self._database.con
+        raw.execute(f"""
+            CREATE TEMP TABLE fresh AS SELECT * {_MASKED_AS_TEXT} FROM arrived
+            QUALIFY row_number() OVER (PARTITION BY request_id ORDER BY served_at) = 1""")
+        raw.execute(f"""
+            DELETE FROM fresh USING {table} AS old
+            WHERE old.request_id = fresh.request_id AND old.served_at <= fresh.served_at""")
+        raw.execute(f"DELETE FROM {table} WHERE request_id IN (SELECT request_id FROM fresh)")
+        raw.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fresh")
+        raw.execute("DROP TABLE fresh")
 
     def _add_labels(self, parts: pa.Table) -> None:
         raw = self._database.con
         raw.register("new labels", parts)
+        (first_labels,) = self._sql(f"""
+            SELECT count(DISTINCT request_id)
+            FROM "new labels" ANTI JOIN {self._id("labels")} USING (request_id)""")
         raw.execute(f"""
             INSERT INTO {self._id("labels")}
             SELECT request_id, label, known_at, nextval('appended') FROM "new labels" """)
         raw.unregister("new labels")
+        self._labelled += first_labels
 
     def _widen(self, table: str) -> None:
         for name in self._features.keys() - self._columns:
@@ -170,6 +184,7 @@ class TargetTables:
         self._seen = ({}, {})
         self._features = {}
         self._columns = set()
+        self._labelled = 0
         self._extent = None
         raw = self._database.con
         raw.execute("CREATE SEQUENCE IF NOT EXISTS appended")
