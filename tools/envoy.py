@@ -52,9 +52,8 @@ class EnvoyTraffic:
         """See Traffic. A document that Envoy cannot be told is read all the same; it keeps its
         last rendering, and ``applied`` says that it is not in force."""
         with self._locked():
-            body = self._store.read(namespace, name)
             self._render()
-        return _document(body)
+            return _document(self._store.read(namespace, name))
 
     def create(self, body: Body) -> RouteDocument:
         """Store a new document; one that exists under its name is returned as it is.
