@@ -17,6 +17,10 @@ from tools.errors import Invalid, MendloopError, Refused
 # name -> (module:attribute, summary). The summary stands here so that `mendloop --help` imports
 # no command; a test checks that it equals the command's own.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "approve": (
+        "orchestrator.cli.approvals:approve",
+        "Allow one step that waits for a person.",
+    ),
     "audit": ("orchestrator.cli.audit:audit", "Show and verify the journal."),
     "canary": ("orchestrator.cli.canary:canary", "Plan the evidence of a canary."),
     "drift": ("orchestrator.cli.drift:drift", "Compare two files of data column by column."),
@@ -28,6 +32,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("orchestrator.cli.plan:plan", "Print what mendloop would do, without doing it."),
     "policy": ("orchestrator.cli.policy:policy", "Check, test and explain guardrails."),
     "resume": ("orchestrator.cli.pause:resume", "Allow changes on TARGET, or on all, again."),
+    "reject": (
+        "orchestrator.cli.approvals:reject",
+        "Forbid one step that waits for a person.",
+    ),
     "run": ("orchestrator.cli.run:run", "Run the controller."),
     "schema": ("orchestrator.cli.schema:schema", "Print the JSON Schema of a document kind."),
 }

@@ -1,58 +1,44 @@
 """What each kind of event carries: the shapes on which writers and readers of the journal agree.
 
+Those about running mendloop itself stand in ``operations.py`` and are exported from here too.
+
 Times are ISO 8601 text. ``event_time`` is the time of the data (when a flight departs), never the
 wall clock, which every event has anyway.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from pydantic import ConfigDict
+from typing import Literal
 
 from orchestrator.journal import kinds
+from orchestrator.journal.operations import (
+    ApprovalGiven,
+    ApprovalRejected,
+    ApprovalRequested,
+    ControllerStarted,
+    ControllerStopped,
+    JournalKeyed,
+    LeaseAcquired,
+    LeaseLost,
+    TargetPaused,
+    TargetResumed,
+)
+from orchestrator.journal.shape import Json, Payload
 from policies.ruling import Ruling
 from tools.values import Value
 
-Json = dict[str, Any]
-
-
-class Payload(Value):
-    """Base of what an event carries. NaN and infinity stay what they are when it is written out,
-    so that the journal refuses them; by default they would silently become null."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-
-class ControllerStarted(Payload):
-    """What ``controller.started`` says."""
-
-    holder: str
-    version: str = ""
-    recovered: tuple[str, ...] = ()
-    """Incidents found open, which this controller takes over."""
-
-
-class ControllerStopped(Payload):
-    """What ``controller.stopped`` says."""
-
-    holder: str
-    reason: str = ""
-
-
-class LeaseAcquired(Payload):
-    """What ``lease.acquired`` says."""
-
-    holder: str
-    token: int
-
-
-class LeaseLost(Payload):
-    """What ``lease.lost`` says."""
-
-    holder: str
-    token: int
-    reason: str = ""
+__all__ = [
+    "ApprovalGiven",
+    "ApprovalRejected",
+    "ApprovalRequested",
+    "ControllerStarted",
+    "ControllerStopped",
+    "JournalKeyed",
+    "LeaseAcquired",
+    "LeaseLost",
+    "TargetPaused",
+    "TargetResumed",
+]
 
 
 class WindowObserved(Payload):
@@ -154,35 +140,6 @@ class GuardJudged(Payload):
     event_time: str = ""
 
 
-class ApprovalRequested(Payload):
-    """What ``approval.requested`` says."""
-
-    approval: str
-    """Name under which it is approved or rejected."""
-    tool: str
-    arguments: Json
-    reasons: tuple[str, ...]
-    digest: str
-    """SHA-256 over the exact arguments and facts that the approval will be good for."""
-    expires_at: str = ""
-
-
-class ApprovalGiven(Payload):
-    """What ``approval.given`` says."""
-
-    approval: str
-    by: str
-    digest: str
-
-
-class ApprovalRejected(Payload):
-    """What ``approval.rejected`` says."""
-
-    approval: str
-    by: str
-    reason: str = ""
-
-
 class StepIntended(Payload):
     """What ``step.intended`` says."""
 
@@ -275,32 +232,11 @@ class IncidentEscalated(Payload):
     event_time: str = ""
 
 
-class JournalKeyed(Payload):
-    """What ``journal.keyed`` says."""
-
-    verifier: str
-    """The public key, as in its ``.pub`` file."""
-
-
 class MemorySaved(Payload):
     """What ``memory.saved`` says."""
 
     memory: Json
     """``agents.memory.TargetMemory`` as JSON."""
-
-
-class TargetPaused(Payload):
-    """What ``target.paused`` says."""
-
-    by: str
-    reason: str
-
-
-class TargetResumed(Payload):
-    """What ``target.resumed`` says."""
-
-    by: str
-    reason: str = ""
 
 
 PAYLOADS: dict[str, type[Payload]] = {

@@ -1,0 +1,44 @@
+# One command per need; `make help` lists them. Everything runs in .venv, made from uv.lock.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+# uv is taken from the PATH, else brought along into .uv (not installed anywhere else).
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := .venv/bin
+STAMP := .venv/.mendloop-stamp
+
+.PHONY: help setup demo test check format bench-quick bench clean
+
+help: ## Show the commands.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Make the locked environment in .venv.
+
+$(STAMP): pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+.uv/bin/uv:
+	@echo "uv is not on the PATH: bringing it into .uv"
+	@$(PYTHON) -m venv .uv 2>/dev/null && .uv/bin/python -m pip install --quiet uv \
+	  || { rm -rf .uv; $(PYTHON) -m pip install --quiet --target .uv uv; } \
+	  || { echo "make: cannot bring uv: python3 needs venv or pip (Debian: apt-get install python3-venv)" >&2; exit 1; }
+
+demo: $(STAMP) ## Close the loop on real flights, on this machine.
+	@$(RUN)/mendloop demo
+
+test: $(STAMP) ## Run the tests.
+	@$(RUN)/pytest
+
+check: $(STAMP) ## Linters, types, import contracts, lock file.
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports --no-logo 2>/dev/null || $(RUN)/lint-imports
+	@$(UV) lock --check --quiet
+
+format: $(STAMP) ## Format the code and mend what linters can.
+	@$(RUN)/ruff check --fix --quiet .
+	@$(RUN)/ruff format --quiet .
+
+clean: ## Remove the environment and caches; leaves .mendloop (the demo's home) alone.
+	@rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

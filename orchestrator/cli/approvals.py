@@ -1,0 +1,63 @@
+"""``mendloop approve`` and ``mendloop reject``: a person's answer to one step that waits for it."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.home import home_option
+
+_by = click.option("--by", default="", help="Who answers (default: the user of this session).")
+
+
+@click.command()
+@click.argument("approval")
+@home_option
+@_by
+def approve(approval: str, home: Path, by: str) -> None:
+    """Allow one step that waits for a person.
+
+    APPROVAL is the name that `mendloop audit show` prints with the request. It is good for exactly
+    these arguments, once.
+
+    Example: mendloop approve promote-3f2a9c --by alice
+    """
+    _answer(home, approval, by, approve=True, reason="")
+
+
+@click.command()
+@click.argument("approval")
+@home_option
+@_by
+@click.option("--reason", required=True, help="Why not; written to the journal.")
+def reject(approval: str, home: Path, by: str, reason: str) -> None:
+    """Forbid one step that waits for a person.
+
+    Example: mendloop reject promote-3f2a9c --reason "release freeze"
+    """
+    _answer(home, approval, by, approve=False, reason=reason)
+
+
+def _answer(home: Path, approval: str, by: str, *, approve: bool, reason: str) -> None:
+    from orchestrator.approvals import answer
+    from orchestrator.cli.home import open_journal
+    from orchestrator.journal.sqlite import SqliteJournal
+    from tools.clock import SystemClock
+
+    with open_journal(home):
+        pass  # says what is wrong with the home before anything is written
+    journal = SqliteJournal(home / "mendloop.db")
+    try:
+        asked = answer(
+            journal,
+            SystemClock(),
+            approval,
+            by=by or getpass.getuser(),
+            approve=approve,
+            reason=reason,
+        )
+    finally:
+        journal.close()
+    click.echo(f"{asked.tool} {'approved' if approve else 'rejected'}; the controller goes on")
