@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -282,3 +285,40 @@ def test_a_changed_proof_does_not_hold(home: Path, proof: Proof, part: str) -> N
             data["event"][part] = 8 if part == "seq" else "nobody"
     with pytest.raises(Invalid):
         check(Proof.model_validate(data), read_verifiers(home / "keys"))
+
+
+SIGNING = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from orchestrator.journal.signed import SignedJournal
+
+now = datetime(2013, 6, 3, 12, tzinfo=UTC)
+journal = SignedJournal(Path(sys.argv[1]) / "mendloop.db", at=now, every_events=2)
+while True:
+    event = journal.append(
+        "target.paused", at=now, actor="kim", payload={"by": "kim", "reason": "fair"}
+    )
+    sys.stdout.write(f"{event.seq} {event.hash}\\n")
+    sys.stdout.flush()
+"""
+
+
+def test_kill_9_between_append_and_checkpoint_breaks_neither(tmp_path: Path) -> None:
+    """Also in the middle of making the key: the next process takes up and everything agrees."""
+    acknowledged: dict[str, str] = {}
+    for round_ in range(5):
+        command = [sys.executable, "-c", SIGNING, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in itertools.islice(process.stdout, 4 + round_):
+                seq, linked = line.split()
+                acknowledged[seq] = linked
+            process.kill()
+    journal = opened(tmp_path)
+    stored = {str(event.seq): event.hash for event in journal.events()}
+    journal.close()
+
+    assert len(acknowledged) >= 30
+    assert acknowledged.items() <= stored.items()
+    assert held_against(tmp_path).ok

@@ -67,10 +67,10 @@ def test_events_survive_closing(tmp_path: Path) -> None:
 
 
 def test_no_acknowledged_event_is_lost_to_kill_9(tmp_path: Path) -> None:
-    """Twenty writers killed at work: what was acknowledged is there, and the chain is whole."""
+    """A dozen writers killed at work: what was acknowledged is there, and the chain is whole."""
     path = tmp_path / "mendloop.db"
     acknowledged: dict[int, str] = {}
-    for round_ in range(20):
+    for round_ in range(12):
         with appender(path, f"w{round_}", 10_000) as process:
             assert process.stdout is not None
             for _ in range(3 + round_ % 5):
@@ -84,7 +84,7 @@ def test_no_acknowledged_event_is_lost_to_kill_9(tmp_path: Path) -> None:
     journal = SqliteJournal(path)
     stored = {event.seq: event.hash for event in journal.events()}
 
-    assert len(acknowledged) >= 60
+    assert len(acknowledged) >= 36
     assert acknowledged.items() <= stored.items()
     assert journal.verify().ok
     journal.close()
