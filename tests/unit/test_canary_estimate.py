@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -41,14 +42,19 @@ def test_the_expected_number_is_within_half_again_of_the_bound() -> None:
     assert found.expected <= found.p90 <= found.planned
 
 
-def measured(step: Stretch, log_e: object, seed: int, rates: tuple[float, float]) -> list[int]:
+def measured(
+    step: Stretch,
+    log_e: Callable[[Sequence[Stretch]], float],
+    seed: int,
+    rates: tuple[float, float],
+) -> list[int]:
     """Requests until 1/0.05, simulated request block by request block with the real process."""
     rng = np.random.default_rng(seed)
     size = step.stable.requests + step.canary.requests
     stops = []
     for _ in range(80):
         seen, total = step.model_copy(update={"stable": ArmCounts(), "canary": ArmCounts()}), 0
-        while log_e([seen]) < math.log(20):  # type: ignore[operator]
+        while log_e([seen]) < math.log(20):
             total += size
             to_canary = int(rng.binomial(size, step.share))
             bad = [

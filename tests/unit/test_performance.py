@@ -82,7 +82,7 @@ def test_a_wrong_model_is_found_within_weeks(good: int) -> None:
     """The world moves away from the model, at once or after 300 good days: model is wrong."""
     rng = np.random.default_rng(2)
     process = after(fresh(), *(day(rng) for _ in range(good)))
-    found = process
+    found = process.judge(alpha=0.05)
     for _ in range(40):
         process = process.update(day(rng, wrong=0.7))
         found = process.judge(alpha=0.05)
