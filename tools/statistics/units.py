@@ -87,6 +87,8 @@ def _by_marks(
         if not len(known):
             continue
         trusted = marks(known.values)
+        if _still_hits(trusted, later):
+            continue
         for conversion in candidates:
             found = _hits(column, conversion, trusted, known, later)
             if found and (found.p_value or 0.0) <= budget and _is_better(found, best):
@@ -181,8 +183,12 @@ def _by_level(
 
 
 def _still_hits(trusted: Marks, now: Readings) -> bool:
-    """Values that stay on a grid moved along it: weather, not units."""
+    """Values that stay on their marks moved along them: weather, not units.
+
+    Zero is left out: it is the same in most units.
+    """
     values = np.unique(now.values)
+    values = values[values != 0]
     return 3 * int(trusted.hit(values, _exact(values)).sum()) > len(values)
 
 
