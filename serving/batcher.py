@@ -13,9 +13,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from serving.worker import Worker
 from tools.errors import Unavailable
 
 Predict = Callable[[Sequence[Mapping[str, Any]]], list[float]]
@@ -53,7 +53,7 @@ class Batcher:
         self._waiting_rows = 0
         self._turn_is_due = False
         self._is_quick = False
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self._worker = Worker("predict")
 
     @property
     def waiting_rows(self) -> int:
@@ -62,7 +62,7 @@ class Batcher:
 
     def close(self) -> None:
         """Give the thread back. Call it when no request is in flight."""
-        self._thread.shutdown(wait=False)
+        self._worker.close()
 
     def submit(self, rows: Sequence[Mapping[str, Any]]) -> asyncio.Future[list[float]]:
         """One probability per row, soon; at most ROWS_PER_CALL rows.
@@ -85,8 +85,7 @@ class Batcher:
         if self._is_quick:
             self._settle(jobs, _call(self._predict, jobs))
             return
-        loop = asyncio.get_running_loop()
-        called = loop.run_in_executor(self._thread, _call, self._predict, jobs)
+        called = self._worker.submit(lambda: _call(self._predict, jobs))
         called.add_done_callback(lambda done: self._settle(jobs, done.result()))
 
     def _take(self) -> list[_Job]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools.artifact import Predictor, artifact_digest, load_predictor
+from tools.errors import Invalid, MendloopError
 from tools.schema import Column, ColumnType, FeatureSchema
 
 _WARM_UP_TIME = datetime.fromisoformat("2000-01-01T12:00:00")
@@ -24,9 +25,14 @@ Load = Callable[[], LoadedModel]
 
 
 def load_artifact(folder: Path) -> LoadedModel:
-    """Load the artifact. Raises Invalid when the folder does not hold a whole one."""
+    """Load the artifact. Raises Invalid when it cannot be served."""
     digest = artifact_digest(folder)
-    return LoadedModel(load_predictor(folder), digest)
+    try:
+        return LoadedModel(load_predictor(folder), digest)
+    except MendloopError:
+        raise
+    except Exception as error:
+        raise Invalid(f"{folder} fails while loading: {type(error).__name__}: {error}") from error
 
 
 def warm_up_row(schema: FeatureSchema) -> dict[str, Any]:

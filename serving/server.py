@@ -18,6 +18,7 @@ from serving.instruments import Instruments
 from serving.log_writer import LogEntry, LogStatus, LogWriter
 from serving.model import Load, warm_up_row
 from serving.requests import RequestReader, Row
+from serving.worker import Worker
 from tools.errors import MendloopError, Unavailable
 from tools.log_parts import feature_types, prediction_schema
 from tools.schema import FeatureSchema
@@ -148,7 +149,9 @@ class ModelServer:
 
     async def _become_ready(self) -> None:
         try:
-            loaded = await asyncio.to_thread(self._load)
+            loader = Worker("load-model")
+            loaded = await loader.submit(self._load)
+            loader.close()
             batcher = Batcher(loaded.predictor.predict)
             await asyncio.to_thread(self._writer.warm_up)
             for _ in range(_WARM_UP_CALLS):

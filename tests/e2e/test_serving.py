@@ -95,6 +95,7 @@ class Server:
         self.home = home
         self.config = home / "config.json"
         self.output = home / "server.log"
+        self.client = httpx.Client(trust_env=False)
         self._port_file = home / "port"
         home.mkdir(exist_ok=True)
         self.config.write_text("{}")
@@ -122,13 +123,13 @@ class Server:
             time.sleep(0.01)
 
     def until_ready(self) -> None:
-        self.until(lambda: httpx.get(f"{self.url}/ready").status_code == 200)
+        self.until(lambda: self.client.get(f"{self.url}/ready").status_code == 200)
 
     def health(self) -> Any:
-        return httpx.get(f"{self.url}/health").json()
+        return self.client.get(f"{self.url}/health").json()
 
     def predict(self, **change: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/predict", json=GOOD | change)
+        return self.client.post(f"{self.url}/predict", json=GOOD | change)
 
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -141,6 +142,7 @@ class Server:
         return frame
 
     def kill(self) -> None:
+        self.client.close()
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -193,7 +195,9 @@ def test_it_answers_what_the_artifact_answers(server: Server, artifact: Path) ->
     expected = load_predictor(artifact).predict(bodies)
 
     single = [server.predict(**body).json()["probability"] for body in bodies]
-    batch = httpx.post(f"{server.url}/predict/batch", json={"rows": bodies}).json()["predictions"]
+    batch = server.client.post(f"{server.url}/predict/batch", json={"rows": bodies}).json()[
+        "predictions"
+    ]
 
     assert single == pytest.approx(expected, abs=1e-6)
     assert [answer["probability"] for answer in batch] == pytest.approx(expected, abs=1e-6)
@@ -304,6 +308,20 @@ class GatedModel:
 '''
 
 
+def gated_artifact(tmp_path: Path, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An artifact of a model of one's own; it loads when ``gate`` appears in ``tmp_path``."""
+    (tmp_path / "gated_model.py").write_text(GATED_MODEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gated_model", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    folder = tmp_path / "custom"
+    folder.mkdir()
+    shutil.copy(artifact / "schema.json", folder)
+    model = importlib.import_module("gated_model").GatedModel(str(tmp_path / "gate"))
+    (folder / "model.pkl").write_bytes(pickle.dumps(model))
+    return folder
+
+
 def test_a_model_of_ones_own_is_ready_once_loaded_and_fails_only_where_it_fails(
     start: Callable[..., Server],
     tmp_path: Path,
@@ -311,19 +329,11 @@ def test_a_model_of_ones_own_is_ready_once_loaded_and_fails_only_where_it_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """503 while it loads, then answers; its error is a 500 for that request alone."""
-    (tmp_path / "gated_model.py").write_text(GATED_MODEL)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    gate, folder = tmp_path / "gate", tmp_path / "custom"
-    folder.mkdir()
-    shutil.copy(artifact / "schema.json", folder)
-    model = importlib.import_module("gated_model").GatedModel(str(gate))
-    (folder / "model.pkl").write_bytes(pickle.dumps(model))
-    running = start(model=folder)
+    running = start(model=gated_artifact(tmp_path, artifact, monkeypatch))
 
-    ready, early = httpx.get(f"{running.url}/ready"), running.predict()
+    ready, early = running.client.get(f"{running.url}/ready"), running.predict()
     health = running.health()
-    gate.touch()
+    (tmp_path / "gate").touch()
     running.until_ready()
     good, bad = running.predict(), running.predict(carrier="XX")
 
@@ -333,6 +343,39 @@ def test_a_model_of_ones_own_is_ready_once_loaded_and_fails_only_where_it_fails(
     assert "no such carrier" in bad.json()["error"][0]["got"]
     assert running.terminate() == 0
     assert list(running.logged()["request_id"]) == [good.json()["request_id"]]
+
+
+def test_sigterm_ends_a_server_whose_model_never_finishes_loading(
+    start: Callable[..., Server],
+    tmp_path: Path,
+    artifact: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hung model must not turn into a process that nobody can stop politely."""
+    running = start(model=gated_artifact(tmp_path, artifact, monkeypatch))
+    assert running.client.get(f"{running.url}/ready").status_code == 503
+
+    assert running.terminate() == 0
+
+
+def test_after_kill_9_the_log_is_whole_and_a_new_server_goes_on(
+    start: Callable[..., Server],
+) -> None:
+    """Only rows that were not on disk yet can be missing, and no part is torn."""
+    first = start()
+    first.until_ready()
+    early = [first.predict().json()["request_id"] for _ in range(20)]
+    first.until(lambda: bool(first.health()["log"]["written"] == 20))
+    first.predict()
+    first.process.kill()
+    second = start()
+    second.until_ready()
+    late = second.predict().json()["request_id"]
+    code = second.terminate()
+
+    assert code == 0
+    assert {*early, late} <= set(second.logged()["request_id"])
+    assert len(second.logged()) <= 22
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
