@@ -100,6 +100,7 @@ def _convert(model: Any, schema: FeatureSchema) -> tuple[bytes | None, str]:
     except (MissingConverter, MissingShapeCalculator) as error:
         return None, _first_line(error)
     except (
+        AssertionError,
         RuntimeError,
         NotImplementedError,
         ValueError,
@@ -107,6 +108,7 @@ def _convert(model: Any, schema: FeatureSchema) -> tuple[bytes | None, str]:
         AttributeError,
         LookupError,
         NameError,
+        AssertionError,
     ) as error:
         # The converter reports what it cannot express with whatever its own code ran into.
         return None, f"{type(error).__name__}: {_first_line(error)}"
