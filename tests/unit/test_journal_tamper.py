@@ -164,6 +164,25 @@ def test_any_single_character_edit_is_found(path: Path) -> None:
         assert verify_rows(iter(edited)).first_bad == place + 1
 
 
+def test_an_index_that_hides_events_is_found(path: Path) -> None:
+    """The chain is whole, yet an incident has no events for whoever looks it up by name."""
+    tamper(
+        path,
+        "CREATE INDEX blind ON events (incident) WHERE incident = 'nothing'",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master"
+        " WHERE name = 'blind') WHERE name = 'events_by_incident'",
+        "DELETE FROM sqlite_master WHERE name = 'blind'",
+    )
+    journal = SqliteJournal.open_read_only(path)
+    hidden, found = journal.events(incident="inc-1"), journal.verify()
+    journal.close()
+
+    assert hidden == []
+    assert not found.ok
+    assert "the database file is not" in found.reason
+
+
 def test_accidents_are_refused_by_the_file_itself(path: Path) -> None:
     """Somebody who types an UPDATE learns that this is not how it works."""
     connection = sqlite3.connect(path)
