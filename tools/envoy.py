@@ -84,7 +84,7 @@ class EnvoyTraffic:
     def applied(self, namespace: str, name: str, *, resource_version: str) -> bool | None:
         """See Traffic; None while Envoy does not answer."""
         try:
-            in_force = self._admin.routes_revision()
+            in_force = self._admin.document_revision(f"{namespace}/{name}")
         except Unavailable:
             return None
         return in_force is not None and in_force >= int(resource_version)

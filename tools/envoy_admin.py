@@ -6,11 +6,14 @@ The port file is read at every call, because a restarted Envoy may listen elsewh
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tools.envoy_config import METADATA, REVISION
 from tools.errors import Unavailable
 
 ADMIN_PORT = "admin"
@@ -30,17 +33,29 @@ class EnvoyAdmin:
 
     def routes_revision(self) -> int | None:
         """Revision of the route configuration in force; None before the first one."""
-        dump = self._json("/config_dump?resource=dynamic_route_configs")
-        found = [config.get("version_info", "") for config in dump.get("configs", [])]
-        revisions = [int(version) for version in found if version.isdecimal()]
-        return max(revisions, default=None)
+        path = "/config_dump?resource=dynamic_route_configs"
+        with _understood(path):
+            found = [config.get("version_info", "") for config in self._list(path, "configs")]
+            return max((int(version) for version in found if version.isdecimal()), default=None)
+
+    def document_revision(self, name: str) -> int | None:
+        """Revision of the document ``namespace/name`` that requests are routed by now."""
+        path = "/config_dump?resource=dynamic_route_configs"
+        with _understood(path):
+            for config in self._list(path, "configs"):
+                for host in config["route_config"].get("virtual_hosts", []):
+                    if host["name"] == name:
+                        return int(host["metadata"]["filter_metadata"][METADATA][REVISION])
+            return None
 
     def clusters(self) -> dict[str, str]:
         """Every cluster in force with its address ``host:port``."""
-        listing = self._json("/clusters?format=json")
-        return {
-            status["name"]: _first_address(status) for status in listing.get("cluster_statuses", [])
-        }
+        path = "/clusters?format=json"
+        with _understood(path):
+            return {
+                status["name"]: _first_address(status)
+                for status in self._list(path, "cluster_statuses")
+            }
 
     def metrics(self, name_pattern: str) -> str:
         """Metrics whose Envoy name matches the regular expression, in Prometheus' text form."""
@@ -48,10 +63,11 @@ class EnvoyAdmin:
 
     def listener_port(self) -> int | None:
         """Port on which requests are accepted; None while the listener is not up."""
-        listing = self._json("/listeners?format=json")
-        for status in listing.get("listener_statuses", []):
-            return int(status["local_address"]["socket_address"]["port_value"])
-        return None
+        path = "/listeners?format=json"
+        with _understood(path):
+            for status in self._list(path, "listener_statuses"):
+                return int(status["local_address"]["socket_address"]["port_value"])
+            return None
 
     def is_live(self) -> bool:
         """Whether Envoy has its first configuration and accepts requests."""
@@ -60,12 +76,9 @@ class EnvoyAdmin:
         except Unavailable:
             return False
 
-    def _json(self, path: str) -> dict[str, Any]:
-        text = self._get(path, None)
-        try:
-            return dict(json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise Unavailable(f"Envoy answered {path} with something else than JSON") from error
+    def _list(self, path: str, field: str) -> list[dict[str, Any]]:
+        """Envoy leaves out lists that are empty."""
+        return list(json.loads(self._get(path, None)).get(field, []))
 
     def _get(self, path: str, parameters: dict[str, str] | None) -> str:
         url = f"http://127.0.0.1:{self._port()}{path}"
@@ -88,6 +101,15 @@ class EnvoyAdmin:
             raise NotRunning(f"no {self._ports_file}; start the platform") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"{self._ports_file} does not name Envoy's ports: {error}") from error
+
+
+@contextmanager
+def _understood(path: str) -> Iterator[None]:
+    """Somebody else than Envoy may answer at its old port."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unavailable(f"the answer to {path} is not Envoy's: {error!r}") from error
 
 
 def _first_address(status: dict[str, Any]) -> str:

@@ -20,6 +20,9 @@ Endpoints = Mapping[str, Mapping[str, str]]
 """Target to version to ``host:port``."""
 
 MIRROR_SUFFIX = "~mirror"
+METADATA = "mendloop"
+REVISION = "revision"
+"""Under these, Envoy's dump says which revision of which document it routes by."""
 
 _TYPE = "type.googleapis.com/"
 _ROUTE_CONFIGURATION = _TYPE + "envoy.config.route.v3.RouteConfiguration"
@@ -67,7 +70,12 @@ def virtual_host(body: Mapping[str, Any]) -> dict[str, Any]:
     """
     _check_fields(body, body["spec"], _SPEC_FIELDS, "")
     domains = [domain for host in body["spec"]["hosts"] for domain in _domains(host, body)]
-    return {"name": _name(body), "domains": domains, "routes": list(_routes(body))}
+    return {
+        "name": _name(body),
+        "domains": domains,
+        "routes": list(_routes(body)),
+        "metadata": _revision(body["metadata"].get("resourceVersion", "0")),
+    }
 
 
 def routes(virtual_hosts: Sequence[Mapping[str, Any]], revision: int) -> dict[str, Any]:
@@ -91,7 +99,7 @@ def routes(virtual_hosts: Sequence[Mapping[str, Any]], revision: int) -> dict[st
         "virtual_hosts": sorted(virtual_hosts, key=lambda host: str(host["name"])),
         # Envoy keeps reporting the old version_info when the configuration itself is unchanged,
         # as after a write of annotations only.
-        "metadata": {"filter_metadata": {"mendloop": {"revision": str(revision)}}},
+        "metadata": _revision(str(revision)),
     }
     return {"version_info": str(revision), "resources": [configuration]}
 
@@ -112,6 +120,10 @@ def cluster_references(routes: Iterable[Mapping[str, Any]], namespace: str) -> s
     return {
         f"{target}/{subset}" for route in routes for target, subset in references(route, namespace)
     }
+
+
+def _revision(revision: str) -> dict[str, Any]:
+    return {"filter_metadata": {METADATA: {REVISION: revision}}}
 
 
 def _routes(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

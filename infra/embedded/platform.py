@@ -64,9 +64,10 @@ class StopReport(Value):
 def start_platform(home: Path, port: int = 0, objectives_ms: Sequence[float] = ()) -> Platform:
     """Envoy under ``home``, started when it does not run yet.
 
-    ``port`` 0 takes any free one. ``objectives_ms`` are latency objectives that shall be counted
-    exactly. Raises Invalid when the home cannot be written to, when the port is in use, or when
-    Envoy runs already on another port; Unavailable when Envoy does not come up.
+    ``port`` 0 takes any free one. ``objectives_ms`` are the latency objectives to count by; Envoy's
+    histograms keep two significant digits, so that 250 is counted exactly and 255 nearly. Raises
+    Invalid when the home cannot be written to, when the port is in use, or when Envoy runs already
+    on another port; Unavailable when Envoy does not come up.
     """
     place = Home(home.resolve()).prepare()
     with locked(place.envoy / ".lock", timeout_s=_START_S + _ENVOY_GRACE_S):

@@ -300,6 +300,23 @@ def test_what_a_crash_left_unrendered_is_made_good(stage: Stage) -> None:
     assert httpx.get(url).json()["version"] == "2"
 
 
+def test_an_edit_that_leads_nowhere_is_not_followed_and_not_claimed(stage: Stage) -> None:
+    """Requests go on as before, and the data plane does not say otherwise."""
+    stage.deploy("1")
+    stage.open_route()
+    path = stage.home.routes / "default.flights.json"
+    path.write_text(path.read_text().replace('"v1"', '"v9"'))
+    edited = stage.traffic.read("default", "flights").resource_version
+    stage.traffic.create(
+        virtual_service("default", "other", host="flights", version="1", hosts=["other"])
+    )
+    other = stage.traffic.read("default", "other").resource_version
+
+    wait_until(lambda: stage.router.applied("default", "other", resource_version=other) is True)
+    assert stage.router.applied("default", "flights", resource_version=edited) is False
+    assert httpx.get(f"{stage.platform.predict_url}/predict").json()["version"] == "1"
+
+
 def test_a_platform_that_runs_is_used(home: Path) -> None:
     """Starting again finds it; another port would be another platform."""
     first = start_platform(home)

@@ -367,9 +367,7 @@ def test_a_missing_program_is_said(machine: Machine) -> None:
 
 def test_a_pid_that_went_to_somebody_else_is_not_taken_for_ours() -> None:
     """A record names a process by its start as well: ending it spares a stranger."""
-    stranger = spawn(
-        [sys.executable, "-c", "import signal; signal.pause()"], log=Path(os.devnull)
-    )
+    stranger = spawn([sys.executable, "-c", "import signal; signal.pause()"], log=Path(os.devnull))
     ours = ProcessRecord(pid=stranger.pid, start="an earlier boot:1")
     assert not is_alive(ours)
     assert end(ours, grace_s=0.1)

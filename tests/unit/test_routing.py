@@ -29,7 +29,7 @@ class Faults:
     """Raises each planned error once, at its call and moment; remembers every call."""
 
     def __init__(self) -> None:
-        self.planned: dict[str, list[Exception]] = {}
+        self.planned: dict[str, list[BaseException]] = {}
         self.calls: list[str] = []
 
     def __call__(self, call: str) -> None:
@@ -218,6 +218,25 @@ def test_when_nothing_can_be_told_the_move_stays_uncertain(router: Router, fault
 
     with pytest.raises(Uncertain, match="may or may not be in force"):
         router.shift(*ROUTE, CANARY, key="k1", token=1)
+
+
+class Killed(BaseException):
+    """The controller dies here."""
+
+
+@pytest.mark.parametrize("moment", ["read:before", "read:after", "patch:before", "patch:after"])
+def test_a_controller_that_dies_anywhere_moves_the_traffic_once(
+    router: Router, faults: Faults, traffic: MemoryTraffic, moment: str
+) -> None:
+    """The next owner repeats the call: one write in all, under the receipt of the first."""
+    before = traffic.read(*NAME)
+    faults.planned[f"traffic.{moment}"] = [Killed()]
+    with pytest.raises(Killed):
+        router.shift(*ROUTE, CANARY, key="k1", token=1, expect=STABLE)
+    document = router.shift(*ROUTE, CANARY, key="k1", token=1, expect=STABLE)
+
+    assert router.split(*ROUTE).split == CANARY
+    assert int(document.resource_version) == int(before.resource_version) + 1
 
 
 def test_a_store_that_is_down_changes_nothing(router: Router, faults: Faults) -> None:
