@@ -28,16 +28,37 @@ from policies.ruling import Ruling
 from tools.values import Value
 
 __all__ = [
+    "PAYLOADS",
     "ApprovalGiven",
     "ApprovalRejected",
     "ApprovalRequested",
     "ControllerStarted",
     "ControllerStopped",
+    "DiagnosisMade",
+    "EvidenceJudged",
+    "GuardJudged",
+    "IncidentEscalated",
+    "IncidentMerged",
+    "IncidentOpened",
+    "IncidentResolved",
+    "IncidentResumed",
+    "IncidentWaiting",
     "JournalKeyed",
     "LeaseAcquired",
     "LeaseLost",
+    "MemorySaved",
+    "PlanFailed",
+    "PlanMade",
+    "PlannedStep",
+    "Rejected",
+    "Rival",
+    "StepIntended",
+    "StepOutcome",
+    "StepVerified",
     "TargetPaused",
     "TargetResumed",
+    "TrafficShifted",
+    "WindowObserved",
 ]
 
 

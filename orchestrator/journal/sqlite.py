@@ -94,6 +94,8 @@ class SqliteJournal:
             if value is not None:
                 conditions.append(f"{column} = ?")
                 values.append(value)
+        if incident:
+            conditions.append("incident != ''")  # Lets SQLite use the partial index.
         if until is not None:
             conditions.append("seq <= ?")
             values.append(until)
