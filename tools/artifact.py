@@ -220,28 +220,32 @@ def _write_mlflow_model(
     metadata: dict[str, Any],
 ) -> None:
     import logging
+    import warnings
 
-    from mlflow import sklearn as mlflow_sklearn
-    from mlflow.exceptions import MlflowException
-
-    # They warn about what is chosen on purpose: pickle, and an environment without pip.
+    # MLflow warns about what is chosen on purpose (pickle, an environment without pip) and about
+    # its own type hints.
     for noisy in ("mlflow.sklearn", "mlflow.utils.environment"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    try:
-        mlflow_sklearn.save_model(
-            model,
-            str(folder),
-            serialization_format="pickle",
-            signature=_signature(schema),
-            input_example=inputs.head(_EXAMPLE_ROWS),
-            pyfunc_predict_fn="predict_proba",
-            pip_requirements=_requirements(),
-            metadata=metadata,
-        )
-    except (MlflowException, pickle.PicklingError) as error:
-        raise Invalid(
-            f"the model cannot be saved: {error}; classes of custom steps must be importable"
-        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import sklearn as mlflow_sklearn
+        from mlflow.exceptions import MlflowException
+
+        try:
+            mlflow_sklearn.save_model(
+                model,
+                str(folder),
+                serialization_format="pickle",
+                signature=_signature(schema),
+                input_example=inputs.head(_EXAMPLE_ROWS),
+                pyfunc_predict_fn="predict_proba",
+                pip_requirements=_requirements(),
+                metadata=metadata,
+            )
+        except (MlflowException, pickle.PicklingError) as error:
+            raise Invalid(
+                f"the model cannot be saved: {error}; classes of custom steps must be importable"
+            ) from error
 
 
 def _signature(schema: FeatureSchema) -> Any:

@@ -8,6 +8,7 @@ sample, is served by scikit-learn instead; ``parity.json`` says which and why.
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def session_inputs(
 
 
 def _convert(model: Any, schema: FeatureSchema) -> tuple[bytes | None, str]:
-    from skl2onnx import convert_sklearn
+    from skl2onnx import convert_sklearn, supported_converters
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
@@ -89,14 +90,20 @@ def _convert(model: Any, schema: FeatureSchema) -> tuple[bytes | None, str]:
         types.append(("numbers", FloatTensorType([None, len(number_inputs(schema))])))
     if schema.categories:
         types.append(("categories", StringTensorType([None, len(schema.categories)])))
-    classifier = model.steps[-1][1] if hasattr(model, "steps") else model
+    steps = getattr(model, "steps", [("classifier", model)])
+    known = set(supported_converters(from_sklearn=True))
+    strange = [type(step).__name__ for _, step in steps if type(step).__name__ not in known]
+    if strange:
+        return None, f"{', '.join(strange)} has no ONNX form"
     try:
-        twin = convert_sklearn(
-            model,
-            initial_types=types,
-            options={id(classifier): {"zipmap": False}},
-            target_opset=_OPSETS,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of numpy types, inside onnx
+            twin = convert_sklearn(
+                model,
+                initial_types=types,
+                options={id(steps[-1][1]): {"zipmap": False}},
+                target_opset=_OPSETS,
+            )
     except (MissingConverter, MissingShapeCalculator) as error:
         return None, _first_line(error)
     except (
@@ -108,7 +115,6 @@ def _convert(model: Any, schema: FeatureSchema) -> tuple[bytes | None, str]:
         AttributeError,
         LookupError,
         NameError,
-        AssertionError,
     ) as error:
         # The converter reports what it cannot express with whatever its own code ran into.
         return None, f"{type(error).__name__}: {_first_line(error)}"

@@ -16,6 +16,7 @@ from tools.schema import FeatureSchema, TimeFeature
 if TYPE_CHECKING:
     import pandas as pd
 
+_OFFSET = r"(?:[Zz]|[+-]\d{2}(?::?\d{2}){0,2})$"
 _FROM_MOMENT: Mapping[TimeFeature, Callable[[datetime], int]] = {
     "minute_of_day": lambda t: t.hour * 60 + t.minute,
     "weekday": datetime.weekday,
@@ -62,6 +63,10 @@ def parse_times(times: pd.Series[Any], *, field: str) -> pd.Series[Any]:
     try:
         if pd.api.types.is_datetime64_any_dtype(times):
             parsed = pd.to_datetime(times, utc=True)
+        elif _are_mixed(times):
+            # pandas 2.3 gives a time without an offset the offset of the one before it.
+            moments = [None if _is_missing(t) else parse_moment(t, field=field) for t in times]
+            parsed = pd.to_datetime(pd.Series(moments, index=times.index), utc=True)
         else:
             parsed = pd.to_datetime(times, utc=True, format="ISO8601")
     except (ValueError, TypeError) as error:
@@ -70,6 +75,16 @@ def parse_times(times: pd.Series[Any], *, field: str) -> pd.Series[Any]:
     if missing:
         raise Invalid(f"{missing} of {len(parsed)} times are missing", field=field)
     return parsed.dt.tz_localize(None)
+
+
+def _are_mixed(times: pd.Series[Any]) -> bool:
+    """Whether some of the texts have an offset from UTC and some have none."""
+    with_offset = times.astype(str).str.contains(_OFFSET)
+    return bool(with_offset.any() and not with_offset[times.notna()].all())
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value
 
 
 def frame_features(times: pd.Series[Any], schema: FeatureSchema) -> dict[str, Any]:
