@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from agents.facts import UNKNOWN
 from tools.metrics import Reading
+from tools.registry import ModelVersion
 from tools.statistics.canary import CanaryEvidence
 from tools.statistics.cohort import CohortProcess
 from tools.statistics.performance import PerformanceProcess
@@ -37,6 +38,10 @@ class CanaryWatch(Value):
     version: str
     percent: int
     """Step being watched; 0 before the first."""
+    stable: ModelVersion
+    challenger: ModelVersion
+    """Both as the registry knew them when the canary began: judging and undoing go on with them
+    while the registry does not answer."""
     proved_percent: int = 0
     outcome: str = "watching"
     """``watching``, ``harmful`` or ``undecided`` (deadline without a decision)."""

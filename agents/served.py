@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from agents.memory import TargetMemory
 from agents.ports import Desk
-from tools.errors import Refused
+from tools.errors import Refused, Unavailable
 from tools.managed_model import ManagedModel
 from tools.registry import CHALLENGER, CHAMPION, ModelVersion
 from tools.routing import Router, RouteState, TrafficSplit
@@ -23,6 +24,9 @@ class Served(Value):
     former: ModelVersion | None
     route: RouteState
     servers: dict[str, ServerState]
+    is_registry_known: bool = True
+    """False: the registry does not answer, and the versions are those that the canary began with.
+    Good enough to judge and to go back, never to go forward."""
 
     @property
     def split(self) -> TrafficSplit:
@@ -57,17 +61,31 @@ class Served(Value):
         return self.challenger
 
 
-def look(desk: Desk, model: ManagedModel) -> Served:
-    """One look at the world. Raises Unavailable when a part of it does not answer."""
+def look(desk: Desk, model: ManagedModel, memory: TargetMemory | None = None) -> Served:
+    """One look at the world. Raises Unavailable when a part of it does not answer.
+
+    With ``memory`` of a canary under way, a registry that does not answer is no reason to look
+    away: what the canary began with stands in.
+    """
     name, serving = model.spec.model, model.spec.serving
-    champion = desk.registry.by_alias(name, CHAMPION)
-    challenger = desk.registry.by_alias(name, CHALLENGER)
+    watch = memory.canary if memory else None
+    is_registry_known = True
+    try:
+        champion = desk.registry.by_alias(name, CHAMPION)
+        challenger = desk.registry.by_alias(name, CHALLENGER)
+        former = desk.registry.by_alias(name, FORMER)
+    except Unavailable:
+        if watch is None:
+            raise
+        champion, challenger, former = watch.stable, watch.challenger, None
+        is_registry_known = False
     if champion and challenger and champion.version == challenger.version:
         challenger = None
     return Served(
         champion=champion,
         challenger=challenger,
-        former=desk.registry.by_alias(name, FORMER),
+        former=former,
+        is_registry_known=is_registry_known,
         route=Router(desk.traffic).split(model.metadata.namespace, serving.route, serving.host),
         servers={s.version: s for s in desk.workloads.servers(model.target)},
     )

@@ -131,7 +131,9 @@ class Controller:
         session = self._session(target)
         if session is None:
             return
-        observation = observe(session.desk, session.model, session.memory)
+        observation = observe(session.desk, session.model, session.memory, session.event_time)
+        if observation.missing:
+            log.warning("target.unknown", target=session.target, reason=observation.missing)
         self._take_in(session, observation)
         for incident in self._open_incidents(session):
             self._advance(session, incident)

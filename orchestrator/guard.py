@@ -76,7 +76,7 @@ def is_transient(ruling: Ruling) -> bool:
 
 def _served(session: Session) -> Served | None:
     try:
-        return look(session.desk, session.model)
+        return look(session.desk, session.model, session.memory)
     except MendloopError:
         return None
 

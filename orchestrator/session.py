@@ -50,7 +50,7 @@ class Session:
 
     def look(self) -> None:
         """Read again what can be read from the world itself."""
-        served = look(self.desk, self.model)
+        served = look(self.desk, self.model, self.memory)
         self.learn(facts_of(self.model, served, self.memory), source="monitor.observe")
 
     def remember(

@@ -114,7 +114,7 @@ class RollBack:
         )
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
-        served = look(desk, call.model)
+        served = look(desk, call.model, memory)
         champion = served.must_champion()
         target = TrafficSplit.all_to(champion.version)
         _shift(desk, call, target, expect=None)
@@ -130,7 +130,7 @@ class RollBack:
         )
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
-        served = look(desk, call.model)
+        served = look(desk, call.model, memory)
         champion = served.must_champion()
         if served.percent(champion.version) != 100:
             return Verification(holds=Holds.BROKEN, detail=f"the route says {served.split}")
@@ -163,7 +163,7 @@ def _raise_share(desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
         detail=f"version {challenger.version} gets {percent} % of the traffic",
         before=dict(served.split.shares),
         after=dict(split.shares),
-        memory=memory.model_copy(update={"canary": _watch(memory, challenger, percent)}),
+        memory=memory.model_copy(update={"canary": _watch(memory, champion, challenger, percent)}),
     )
 
 
@@ -183,10 +183,18 @@ def _must_be_servable(served: Served, version: ModelVersion) -> None:
         )
 
 
-def _watch(memory: TargetMemory, challenger: ModelVersion, percent: int) -> CanaryWatch:
+def _watch(
+    memory: TargetMemory, champion: ModelVersion, challenger: ModelVersion, percent: int
+) -> CanaryWatch:
     watch = memory.canary
     if watch is None or watch.version != challenger.version:
-        return CanaryWatch(version=challenger.version, percent=percent, evidence=CanaryEvidence())
+        return CanaryWatch(
+            version=challenger.version,
+            percent=percent,
+            stable=champion,
+            challenger=challenger,
+            evidence=CanaryEvidence(),
+        )
     return watch.model_copy(update={"percent": percent, "baseline": None})
 
 

@@ -56,7 +56,7 @@ class JudgeCanary:
         )
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
-        served = look(desk, call.model)
+        served = look(desk, call.model, memory)
         watch = _must_watch(memory)
         watch = _count(desk, call.model, served, watch)
         judgement = judge(call.model, watch)

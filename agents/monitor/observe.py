@@ -9,6 +9,7 @@ from agents.monitor.performance import JudgedWindow, judge_matured_windows, judg
 from agents.monitor.state import facts_of
 from agents.ports import Desk
 from agents.served import look
+from tools.errors import Unavailable
 from tools.managed_model import ManagedModel
 from tools.values import Value
 
@@ -21,19 +22,36 @@ class Observation(Value):
     event_time: str
     validated: tuple[ValidatedWindow, ...] = ()
     judged: tuple[JudgedWindow, ...] = ()
+    missing: str = ""
+    """What did not answer; nothing was concluded from its silence."""
 
 
-def observe(desk: Desk, model: ManagedModel, memory: TargetMemory) -> Observation:
-    """Look at everything. Raises Unavailable when a part does not answer: nothing is concluded."""
-    served = look(desk, model)
-    extent = desk.log.extent(model.target)
-    memory, validated = validate_new_windows(desk, model, memory, extent)
-    memory, judged = judge_matured_windows(desk, model, memory, served, extent)
-    memory = judge_probation(desk, model, memory, served, extent)
+def observe(
+    desk: Desk, model: ManagedModel, memory: TargetMemory, event_time: str = ""
+) -> Observation:
+    """Look at everything. Raises Unavailable when not even the route and the servers answer.
+
+    A prediction log or a registry that is silent leaves the evidence as it was (``event_time`` is
+    the last one known); a canary under way is still watched, judged and undone.
+    """
+    served = look(desk, model, memory)
+    validated: tuple[ValidatedWindow, ...] = ()
+    judged: tuple[JudgedWindow, ...] = ()
+    missing = "" if served.is_registry_known else "the registry does not answer"
+    try:
+        extent = desk.log.extent(model.target)
+        event_time = extent.watermark.isoformat() if extent.watermark else event_time
+        memory, validated = validate_new_windows(desk, model, memory, extent)
+        if served.is_registry_known:
+            memory, judged = judge_matured_windows(desk, model, memory, served, extent)
+            memory = judge_probation(desk, model, memory, served, extent)
+    except Unavailable as error:
+        missing = str(error)
     return Observation(
         facts=facts_of(model, served, memory),
         memory=memory,
-        event_time=extent.watermark.isoformat() if extent.watermark else "",
+        event_time=event_time,
         validated=validated,
         judged=judged,
+        missing=missing,
     )

@@ -71,7 +71,7 @@ def print_incidents(incidents: Iterable[IncidentSummary]) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, no_wrap=column in ("#", "time (UTC)", "incident"))
+        table.add_column(column, no_wrap=column in ("#", "time (UTC)", "incident"), overflow="fold")
     return table
 
 
