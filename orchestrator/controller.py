@@ -40,8 +40,9 @@ from orchestrator.reporting import LEFT_ALONE, window_lines
 from orchestrator.session import Session
 from policies.engine import PolicySet
 from tools.errors import MendloopError, Unavailable
-from tools.lease import Leases
+from tools.lease import Lease, Leases
 from tools.managed_model import ManagedModel
+from tools.routing import Router
 
 log = structlog.get_logger()
 
@@ -126,6 +127,8 @@ class Controller:
                 log.warning("target.unavailable", target=target.model.target, reason=str(error))
             except MendloopError as error:
                 log.error("target.failed", target=target.model.target, reason=str(error))
+            except Exception:  # the top of the loop: one target's defect must not stop the others
+                log.exception("target.broken", target=target.model.target)
 
     def _tick_target(self, target: Target) -> None:
         session = self._session(target)
@@ -152,6 +155,7 @@ class Controller:
         lease = self._leases.acquire(name, self.holder)
         if lease is None:
             return None
+        self._claim(target, lease)
         taken = LeaseAcquired(holder=self.holder, token=lease.token)
         recorder.write(kinds.LEASE_ACQUIRED, taken, actor=self.holder)
         session = Session(
@@ -167,6 +171,17 @@ class Controller:
         )
         self._sessions[name] = session
         return session
+
+    def _claim(self, target: Target, lease: Lease) -> None:
+        """Stamp the new token on the route, so that a former owner's late write is refused."""
+        model = target.model
+        serving, namespace = model.spec.serving, model.metadata.namespace
+        try:
+            Router(target.desk.traffic).claim(
+                namespace, serving.route, serving.host, token=lease.token
+            )
+        except MendloopError as error:
+            log.warning("route.unclaimed", target=model.target, reason=str(error))
 
     def _take_in(self, session: Session, observation: Observation) -> None:
         session.event_time = observation.event_time
