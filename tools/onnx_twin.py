@@ -27,6 +27,17 @@ MAX_DIFFERENCE = 1e-4
 """Largest difference of a probability that no decision here could notice."""
 _OPSETS = {"": 18, "ai.onnx.ml": 3}
 """Pinned so that an artifact made today loads in the onnxruntime of a running server."""
+_NOT_CONVERTIBLE = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    NameError,
+    AssertionError,
+)
+"""The converter reports what it cannot express with whatever its own code ran into (its own errors
+and NotImplementedError are RuntimeErrors)."""
 _UNSEEN = "(never seen in training)"
 
 
@@ -81,9 +92,8 @@ def session_inputs(
 
 
 def _convert(model: Any, schema: FeatureSchema) -> tuple[bytes | None, str]:
-    from skl2onnx import convert_sklearn, supported_converters
+    from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
     types: list[tuple[str, Any]] = []
     if number_inputs(schema):
@@ -91,10 +101,6 @@ def _convert(model: Any, schema: FeatureSchema) -> tuple[bytes | None, str]:
     if schema.categories:
         types.append(("categories", StringTensorType([None, len(schema.categories)])))
     steps = getattr(model, "steps", [("classifier", model)])
-    known = set(supported_converters(from_sklearn=True))
-    strange = [type(step).__name__ for _, step in steps if type(step).__name__ not in known]
-    if strange:
-        return None, f"{', '.join(strange)} has no ONNX form"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of numpy types, inside onnx
@@ -104,20 +110,9 @@ def _convert(model: Any, schema: FeatureSchema) -> tuple[bytes | None, str]:
                 options={id(steps[-1][1]): {"zipmap": False}},
                 target_opset=_OPSETS,
             )
-    except (MissingConverter, MissingShapeCalculator) as error:
-        return None, _first_line(error)
-    except (
-        AssertionError,
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        LookupError,
-        NameError,
-    ) as error:
-        # The converter reports what it cannot express with whatever its own code ran into.
-        return None, f"{type(error).__name__}: {_first_line(error)}"
+    except _NOT_CONVERTIBLE as error:
+        names = ", ".join(type(step).__name__ for _, step in steps)
+        return None, f"{type(error).__name__}: {_first_line(error)} (steps: {names})"
     return bytes(twin.SerializeToString()), ""
 
 
