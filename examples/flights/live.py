@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +46,10 @@ _REASONS = {
     kinds.PLAN_FAILED: 1,
 }
 """How many of an event's reasons fit the view; the journal has them all."""
+_LONG = {kinds.INCIDENT_OPENED, kinds.DIAGNOSIS_MADE, kinds.EVIDENCE_JUDGED, kinds.PLAN_FAILED}
+"""Reasons of these get a line each."""
+_NEXT_LINE = "\n" + 25 * " "
+_REASON_LENGTH = 240
 
 
 class LiveView:
@@ -99,11 +102,12 @@ class LiveView:
         if event.kind in _UNSAID or self._is_repeated(event):
             return
         told = tell(event)
+        reasons = [why[:_REASON_LENGTH] for why in told.why if why]
         line = Text(f"{_day(event)}  ")
-        line.append(f"{event.actor:<16} ", style="dim")
+        line.append(f"{event.actor:<17} ", style="dim")
         line.append(told.what, style=_STYLES.get(event.kind, ""))
-        for reason in _shown(told.why, _REASONS.get(event.kind, 0)):
-            line.append(f"\n        {'':<16} {reason}", style="dim")
+        for reason in reasons[: _REASONS.get(event.kind, 0)]:
+            line.append(f"{_NEXT_LINE if event.kind in _LONG else ', '}{reason}", style="dim")
         self._print(line)
 
     def status(self, text: str) -> None:
@@ -126,23 +130,18 @@ class LiveView:
             self._log.file.flush()
 
     def _is_repeated(self, event: Event) -> bool:
-        """Evidence is judged at every tick; a line says when the answer changed."""
+        """Evidence is judged at every tick, and repeats what the step's verification said."""
         if event.kind == kinds.STEP_VERIFIED:
-            subject, answer = event.payload["key"], event.payload["verdict"]
-        elif event.kind == kinds.EVIDENCE_JUDGED:
-            subject, answer = event.payload["question"], event.payload["verdict"]
-        else:
+            return bool(event.payload["verdict"] != "broken")
+        if event.kind != kinds.EVIDENCE_JUDGED:
             return False
-        about = (event.incident, f"{event.kind} {subject}")
+        about = (event.incident, str(event.payload["question"]))
+        answer = str(event.payload["verdict"])
         repeated = answer in ("unknown", self._said.get(about))
-        self._said[about] = str(answer)
+        self._said[about] = answer
         return repeated
 
 
 def _day(event: Event) -> str:
     text = str(event.payload.get("event_time", ""))
     return f"{pd.Timestamp(text):%b %d}" if text else "      "
-
-
-def _shown(reasons: Iterable[str], count: int) -> list[str]:
-    return [reason[:400] for reason in reasons if reason][:count]

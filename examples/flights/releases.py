@@ -1,10 +1,10 @@
 """A colleague's release with a bug that no offline gate can see.
 
 ``RouteHistory`` fills missing weather with what was usual on the same route (carrier, airports,
-hour of the day). Given a table it opens its store once and joins: correct and quick, and tables are
+weekday, hour). Given a table it opens its store once and joins: correct and quick, and tables are
 all that training and gates ever see. Given few rows, as in serving, it takes another path: it opens
 the store for every call, and it expects each route to be in it. So it is slow on every request, and
-it fails on each flight of a route and hour that it has not seen.
+it fails on each flight of a route and time that it has not seen.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 BAD_RELEASE = "examples.flights.releases:RouteHistory"
 """The ``model_step`` of the pipeline that builds this release."""
 
-_ROUTE = ["carrier", "origin", "dest", "hour"]
-_MINUTE = "scheduled_departure__minute_of_day"
+_ROUTE = ["carrier", "origin", "dest", "weekday", "hour"]
+_WEEKDAY, _MINUTE = "scheduled_departure__weekday", "scheduled_departure__minute_of_day"
 _TABLE_ROWS = 100
 _OPENING_S = 0.35
 
@@ -32,7 +32,7 @@ class RouteHistory(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Fills missing weather from the route's past; takes and gives the model's input columns."""
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:  # noqa: N803 - scikit-learn's names
-        """Remember the median weather of every route and hour."""
+        """Remember the median weather of every route and hour of the week."""
         readings = X[list(WEATHER)].assign(**_keys(X))
         self.usual_ = readings.groupby(_ROUTE, observed=True).median()
         return self
@@ -70,5 +70,6 @@ def _keys(rows: pd.DataFrame) -> dict[str, Any]:
         "carrier": rows["carrier"],
         "origin": rows["origin"],
         "dest": rows["dest"],
+        "weekday": rows[_WEEKDAY].astype(int),
         "hour": (rows[_MINUTE] // 60).astype(int),
     }

@@ -119,7 +119,7 @@ def _refuse_second(root: Path) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(int(text), 0)
             raise Refused(
-                f"another demo (process {text}) runs in {root}; wait for it, or give this one a --home"
+                f"another demo (process {text}) runs in {root}; wait for it or choose another home",
             )
 
 
