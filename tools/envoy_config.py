@@ -43,8 +43,8 @@ _ENTRY_FIELDS = {"destination", "weight"}
 _RETRIES = {"attempts": 2, "retryOn": "connect-failure,refused-stream,reset-before-request"}
 
 _UPSTREAM_IDLE = "4s"
-"""Below uvicorn's keep-alive of 5 s: the server must not close a connection that Envoy is about to
-use, which would fail a request."""
+"""Below what servers keep open (uvicorn: 5 s): a server must not close a connection that Envoy is
+about to use, which would fail a request."""
 _CONNECT_TIMEOUT = "1s"
 _MAX_IN_FLIGHT = 4096
 
