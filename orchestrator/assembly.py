@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib import resources
 
 from agents.catalog import all_tools
 from agents.ports import Desk
 from infra.embedded.home import Home
 from orchestrator.controller import Controller, Target
-from orchestrator.journal.sqlite import SqliteJournal
-from policies.engine import PolicySet, load_policies
+from orchestrator.journal.signed import SignedJournal
+from orchestrator.kill_switch import STOP_FILE
+from orchestrator.policy_files import builtin_policies
 from tools.clock import Clock, SystemClock
 from tools.envoy import EnvoyTraffic
 from tools.envoy_admin import EnvoyAdmin
@@ -22,9 +22,6 @@ from tools.managed_model import ManagedModel
 from tools.mlflow_registry import MlflowRegistry
 from tools.parquet_log import ParquetPredictionLog
 from tools.scrape import EnvoyMetrics
-
-KILL_SWITCH = "STOP"
-"""A file of this name in the home stops every change, whoever put it there."""
 
 
 def embedded_registry(home: Home) -> MlflowRegistry:
@@ -79,17 +76,6 @@ def embedded_desk(home: Home, model: ManagedModel, history: str, clock: Clock) -
     )
 
 
-def builtin_policies() -> PolicySet:
-    """The guardrails that come with mendloop."""
-    folder = resources.files("policies") / "builtin"
-    texts = {
-        entry.name: entry.read_text(encoding="utf-8")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    }
-    return load_policies(dict(sorted(texts.items())))
-
-
 def embedded_controller(
     home: Home, models: Sequence[tuple[ManagedModel, str]], *, clock: Clock | None = None
 ) -> Controller:
@@ -108,10 +94,10 @@ def embedded_controller(
             Target(model=model, desk=embedded_desk(home, model, history, time_source))
             for model, history in models
         ],
-        journal=SqliteJournal(home.journal),
+        journal=SignedJournal(home.journal, at=time_source.now()),
         checkpointer=SqliteSaver(connection),
         leases=FileLeases(home.leases),
         policies=builtin_policies(),
         tools=all_tools(),
-        kill_switch=home.root / KILL_SWITCH,
+        kill_switch=home.root / STOP_FILE,
     )

@@ -84,7 +84,7 @@ class Controller:
         self.holder = holder or f"controller-{uuid.uuid4().hex[:8]}"
         self._targets = targets
         self._clock = targets[0].desk.clock
-        self._journal = journal
+        self.journal = journal
         self._checkpointer = checkpointer
         self._graph = build_graph(checkpointer)
         self._leases = leases
@@ -98,7 +98,7 @@ class Controller:
         """Write down that this controller begins, and which incidents it finds open."""
         found = [i.id for i in self._incidents() if i.status in ("open", "waiting")]
         started = ControllerStarted(holder=self.holder, recovered=tuple(found))
-        self._journal.append(
+        self.journal.append(
             kinds.CONTROLLER_STARTED,
             at=self._clock.now(),
             actor=self.holder,
@@ -110,7 +110,7 @@ class Controller:
         """Give the leases back; open incidents wait for the next controller."""
         for session in self._sessions.values():
             self._leases.release(session.lease)
-        self._journal.append(
+        self.journal.append(
             kinds.CONTROLLER_STOPPED,
             at=self._clock.now(),
             actor=self.holder,
@@ -145,7 +145,7 @@ class Controller:
         """The target's session under a lease that is in force; None while somebody else has it."""
         name = target.model.target
         session = self._sessions.get(name)
-        recorder = Recorder(self._journal, target.desk.clock, name)
+        recorder = Recorder(self.journal, target.desk.clock, name)
         if session is not None and self._leases.is_held(session.lease):
             return session
         if session is not None:
@@ -213,7 +213,7 @@ class Controller:
         )
         session.recorder.write(kinds.INCIDENT_OPENED, payload, actor="monitor", incident=incident)
         log.info("incident.opened", incident=incident, target=session.target, goal=goal.name)
-        return fold_incidents(self._journal.events(incident=incident))[0]
+        return fold_incidents(self.journal.events(incident=incident))[0]
 
     def _advance(self, session: Session, incident: IncidentSummary) -> None:
         """Run the incident's thread until it sleeps or ends."""
@@ -232,7 +232,7 @@ class Controller:
             self._checkpointer.delete_thread(incident.id)
 
     def _incidents(self) -> list[IncidentSummary]:
-        return fold_incidents(self._journal.events(kinds=INCIDENT_KINDS))
+        return fold_incidents(self.journal.events(kinds=INCIDENT_KINDS))
 
 
 def is_resting(session: Session, goal: Goal, incidents: Sequence[IncidentSummary]) -> bool:

@@ -71,7 +71,7 @@ class Recorder:
 
     def last_memory(self) -> TargetMemory:
         """What was remembered last; a target never seen before has an empty memory."""
-        saved = self.journal.events(target=self._target, kinds=[kinds.MEMORY_SAVED])
-        if not saved:
+        saved = self.journal.last(kinds.MEMORY_SAVED, target=self._target)
+        if saved is None:
             return TargetMemory()
-        return TargetMemory.model_validate(saved[-1].payload["memory"])
+        return TargetMemory.model_validate(saved.payload["memory"])

@@ -63,6 +63,7 @@ def run(home: Path, specs: tuple[Path, ...], tick_s: float, ticks: int) -> None:
             controller.start()
             _tick_until(controller.tick, stop, tick_s, ticks)
             controller.stop("told to stop")
+            controller.journal.close()
     except Unavailable as error:
         if "lock" not in str(error):
             raise

@@ -64,6 +64,9 @@ class Journal(Protocol):
     def last(self, kind: str, *, target: str) -> Event | None:
         """The newest event of a kind about a target, without reading the ones before."""
 
+    def close(self) -> None:
+        """Let go of the file; nothing acknowledged is lost when this is never called."""
+
     def head(self) -> Head:
         """The newest event's place in the chain."""
 
