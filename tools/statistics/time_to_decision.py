@@ -26,7 +26,7 @@ from tools.statistics.eprocess import (
 )
 from tools.values import Value
 
-PATHS = 2000
+PATHS = 4000
 LOOKS_PER_BOUND = 60
 """Looks within the shortest possible time: more change the figures by less than 2 %."""
 LONGEST = 60
