@@ -1,0 +1,140 @@
+"""Every change of the simulated world while a controller is at work, and the promises it breaks.
+
+The world is compared with itself after each write, so an effect counts whoever caused it and
+whatever the caller was told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.journal import kinds
+from orchestrator.journal.incidents import duplicated_effects, fold_incidents, open_intents
+from orchestrator.journal.journal import Journal
+from tools.managed_model import ManagedModel
+
+CANDIDATE_STEPS = ("start_canary", "advance_canary")
+STEPS = (kinds.STEP_INTENDED, kinds.STEP_OUTCOME)
+
+LIFE = (kinds.INCIDENT_OPENED, kinds.INCIDENT_RESOLVED, kinds.INCIDENT_ESCALATED)
+PROOFS = (kinds.STEP_INTENDED, kinds.EVIDENCE_JUDGED)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a target consists of at one moment."""
+
+    aliases: Mapping[str, str]
+    servers: Mapping[str, str]
+    """Version to the key of the call that started its server."""
+    masked: Mapping[str, tuple[str, ...]]
+    shares: Mapping[str, int]
+    """Version to percent, as the document says it."""
+    receipt: str = ""
+    """Key of the last write of the route."""
+    servable: frozenset[str] = frozenset()
+    """Versions whose gates passed and whose server answers."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One thing that changed, from what to what."""
+
+    what: str
+    before: str
+    after: str
+    key: str = ""
+    """Idempotency key that the world bears for it, where it bears one."""
+
+
+def changes(before: Standing, after: Standing) -> list[Effect]:
+    """What differs between two moments."""
+    found = []
+    for kind in ("aliases", "servers", "masked"):
+        old, new = getattr(before, kind), getattr(after, kind)
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name) and not (kind == "masked" and name not in old):
+                key = str(new.get(name, "")) if kind == "servers" else ""
+                was, is_ = str(old.get(name, "")), str(new.get(name, ""))
+                found.append(Effect(what=f"{kind} {name}", before=was, after=is_, key=key))
+    if before.shares != after.shares:
+        route = Effect("route", str(dict(before.shares)), str(dict(after.shares)), after.receipt)
+        found.append(route)
+    return found
+
+
+@dataclass
+class Ledger:
+    """The effects of one world in order, and what about them should not have been."""
+
+    document: ManagedModel
+    journal: Journal
+    effects: list[Effect] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def take(self, found: list[Effect], standing: Standing) -> None:
+        """Note effects right after they happened; check that each was announced."""
+        intents = {
+            event.payload["key"]: event for event in open_intents(self.journal.events(kinds=STEPS))
+        }
+        for effect in found:
+            self.effects.append(effect)
+            if not intents:
+                self.broken.append(f"{effect}: no intent is on record")
+            if effect.key and effect.key not in intents:
+                self.broken.append(f"{effect}: its key is not that of an open intent")
+        self.check(standing)
+
+    def check(self, standing: Standing) -> None:
+        """The promises about traffic that hold at every moment."""
+        total = sum(standing.shares.values())
+        if total != 100:
+            self.broken.append(f"weights add up to {total}")
+        for version, share in standing.shares.items():
+            if share and version not in standing.servable:
+                self.broken.append(f"version {version} is not servable and gets {share} %")
+        settled = {standing.aliases.get("champion"), standing.aliases.get("former")}
+        share = sum(p for v, p in standing.shares.items() if v not in settled)
+        if share:
+            self._check_candidate(share)
+
+    def _check_candidate(self, share: int) -> None:
+        told = self.journal.events(target=self.document.target, kinds=LIFE)
+        live = [i.id for i in fold_incidents(told) if i.status in ("open", "waiting")]
+        if not live:
+            self.broken.append(f"a candidate gets {share} % and no incident is open")
+            return
+        events = self.journal.events(target=self.document.target, kinds=PROOFS)
+        announced = {
+            event.payload["arguments"]["percent"]
+            for event in events
+            if event.incident in live
+            and event.kind == kinds.STEP_INTENDED
+            and event.payload["tool"] in CANDIDATE_STEPS
+        }
+        if share not in announced:
+            self.broken.append(f"a candidate gets {share} %, announced were {sorted(announced)}")
+        steps = self.document.spec.rollout.steps_percent
+        before = max((step for step in steps if step < share), default=0)
+        proved = any(
+            event.kind == kinds.EVIDENCE_JUDGED
+            and event.incident in live
+            and event.payload["question"] == f"judge_canary(percent={before})"
+            and event.payload["verdict"] == "healthy"
+            for event in events
+        )
+        if before and not proved:
+            self.broken.append(f"a candidate gets {share} %, {before} % was never proved")
+
+    def check_end(self) -> None:
+        """The promises about the whole record."""
+        twice = duplicated_effects(self.journal.events())
+        if twice:
+            self.broken.append(f"{twice} keys took effect more than once")
+        verified = self.journal.verify()
+        if not verified.ok:
+            self.broken.append(f"journal: {verified.reason}")
+        started = Counter(e.what for e in self.effects if e.what.startswith("servers") and e.after)
+        self.broken += [f"{what} was started {n} times" for what, n in started.items() if n > 1]

@@ -1,0 +1,63 @@
+"""Puts the real controller to work in a simulated world, tick by tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from agents.catalog import all_tools
+from orchestrator.controller import Controller, Target
+from orchestrator.journal.incidents import IncidentSummary, fold_incidents
+from orchestrator.policy_files import builtin_policies
+from policies.engine import PolicySet
+from simulations.world import World
+
+
+@lru_cache(maxsize=1)
+def _policies() -> PolicySet:
+    return builtin_policies()
+
+
+def controller_of(world: World, checkpointer: Any, *, holder: str = "controller-1") -> Controller:
+    """A controller over the world; a second one takes the first one's place once its lease is
+    over. ``checkpointer`` is LangGraph's."""
+    controller = Controller(
+        [Target(model=world.document, desk=world.desk())],
+        journal=world.watched_journal(),
+        checkpointer=checkpointer,
+        leases=world.leases,
+        policies=_policies(),
+        tools=all_tools(),
+        kill_switch=world.kill_switch,
+        holder=holder,
+        new_id=world.new_incident,
+    )
+    controller.start()
+    return controller
+
+
+def incidents_of(world: World) -> list[IncidentSummary]:
+    """Every incident of the world so far, oldest first."""
+    return fold_incidents(world.journal.events())
+
+
+def run_until(
+    world: World,
+    controller: Controller,
+    reached: Callable[[World], bool],
+    *,
+    ticks: int,
+    hours: int = 6,
+    seconds: float = 10.0,
+) -> int:
+    """Tick until ``reached``; how many ticks it took. AssertionError when it never comes."""
+    for tick in range(1, ticks + 1):
+        world.step(hours=hours, seconds=seconds)
+        controller.tick()
+        if reached(world):
+            return tick
+    told = "\n".join(
+        f"  {i.status} {i.goal}: {[a.tool for a in i.actions]}" for i in incidents_of(world)
+    )
+    raise AssertionError(f"not reached within {ticks} ticks; incidents:\n{told}")

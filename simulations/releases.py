@@ -1,0 +1,92 @@
+"""What training makes in the simulated world: versions that are good, bad, slow, or never start."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simulations.population import USUAL, Logistic, Population
+from tools.artifact import MODEL_FILE, SCHEMA_FILE
+from tools.data_files import read_table
+from tools.managed_model import ManagedModel
+from tools.pipeline_runs import RunRequest
+from tools.registry import CHALLENGER, GateResult, ModelVersion, Registration, Registry
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version to be: what it believes, and how its server behaves."""
+
+    model: Logistic = USUAL
+    passes_gates: bool = True
+    error_rate: float = 0.002
+    slow_rate: float = 0.004
+    starts: bool = True
+    """False: its server never gets ready."""
+    skew: float = 0.0
+    """How far its server's probabilities are from those of its artifact."""
+
+
+@dataclass
+class Foundry:
+    """Makes versions in the registry, as pipeline runs or as somebody's own work."""
+
+    registry: Registry
+    document: ManagedModel
+    population: Population
+    folder: Path
+    coming: list[Release] = field(default_factory=list)
+    """What the next runs make, first to last; then the last again."""
+    made: dict[str, Release] = field(default_factory=dict)
+    """Version to what it is."""
+    truth: Logistic = USUAL
+
+    def execute(self, request: RunRequest, key: str) -> dict[str, Any]:
+        """The work of a pipeline run: checks its data, trains, gates, registers what passed."""
+        data = request.arguments
+        read_table(data["data_uri"], digest=data["data_digest"])
+        release = Release(model=self.truth)
+        if self.coming:
+            release = self.coming.pop(0) if len(self.coming) > 1 else self.coming[0]
+        if not release.passes_gates:
+            return {"passed": False, "refused": ["log_loss is worse than the champion's by 0.2"]}
+        version = self.register(release, key=key, data_digest=data["data_digest"])
+        self.registry.set_alias(version.model, data["alias"], version.version, key=key)
+        return {"passed": True, "refused": [], "version": version.version}
+
+    def submit_challenger(self, release: Release, *, key: str = "somebody-else") -> ModelVersion:
+        """A challenger that mendloop did not ask for."""
+        version = self.register(release, key=key)
+        self.registry.set_alias(version.model, CHALLENGER, version.version, key=key)
+        return version
+
+    def register(self, release: Release, *, key: str, data_digest: str = "") -> ModelVersion:
+        """A version in the registry, its gates as the release says."""
+        loss = self.population.expected_loss(release.model, self.truth)
+        registration = Registration(
+            model=self.document.spec.model,
+            artifact=self._artifact(release),
+            data_digest=data_digest or "0" * 64,
+            code_version="simulated",
+            gates=(
+                GateResult(name="log_loss", value=loss, limit=1.0, passed=release.passes_gates),
+            ),
+            metrics={"log_loss": loss},
+            parameters={},
+            reference={"log_loss": loss},
+        )
+        version = self.registry.register(registration, key=key)
+        self.made[version.version] = release
+        return version
+
+    def _artifact(self, release: Release) -> Path:
+        """A folder that ``tools.artifact.load_predictor`` loads; two releases never share one."""
+        folder = self.folder / f"artifact-{len(self.made) + 1}"
+        folder.mkdir(parents=True, exist_ok=True)
+        schema = self.document.spec.schema_.model_dump_json(by_alias=True)
+        (folder / SCHEMA_FILE).write_text(schema, encoding="utf-8")
+        (folder / MODEL_FILE).write_bytes(pickle.dumps(release.model, protocol=5))
+        (folder / "release.txt").write_text(f"{len(self.made) + 1}: {release}", encoding="utf-8")
+        return folder
