@@ -58,8 +58,8 @@ class Director:
         flights: pd.DataFrame,
         say: Callable[[str], None],
     ) -> None:
-        self.is_working = False
-        """Whether it waits for wall-clock work of its own: a pipeline run or a controller start."""
+        self.is_working = True
+        """Whether it waits for wall-clock work: a pipeline run or a controller's start."""
         self.bad_version = ""
         self.kill: Kill | None = None
         self._stage, self._story, self._replay = stage, story, replay
@@ -68,6 +68,8 @@ class Director:
 
     async def run(self) -> None:
         """The year's events, one after the other."""
+        await self._until(lambda: self._story.controllers_started > 0)
+        self.is_working = False
         await self._until(lambda: self._is_due(BAD_RELEASE_AFTER))
         if released := await self._release("route-history", BAD_RELEASE):
             self.bad_version = released.version

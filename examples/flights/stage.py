@@ -150,11 +150,11 @@ class Stage:
 
     def kill_controller(self) -> None:
         """SIGKILL: no handler runs, nothing is given back."""
-        assert self._controller is not None
-        os.kill(self._controller.pid, signal.SIGKILL)
-        while is_alive(self._controller):
+        victim, self._controller = self._controller, None
+        assert victim is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        while is_alive(victim):
             time.sleep(_POLL_S / 10)
-        self._controller = None
 
     def stop_controller(self) -> None:
         """Let it end in an orderly way."""

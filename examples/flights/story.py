@@ -5,6 +5,7 @@ Read-only: nothing that mendloop decides depends on this.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
 from orchestrator.journal.sqlite import SqliteJournal
+from tools.errors import Invalid, Unavailable
 
 _WALL_CLOCK_TOOLS = frozenset(
     {
@@ -32,6 +34,9 @@ _WALL_CLOCK_TOOLS = frozenset(
 _CANARY_TOOLS = frozenset(
     {"start_canary", "judge_canary", "advance_canary", "check_training_serving_skew"}
 )
+
+_CONTROLLER_START_S = 60.0
+"""Imports are cold on a machine that has just set up its environment."""
 
 
 class Mode(StrEnum):
@@ -107,17 +112,27 @@ class JournalFollower:
         self._path = path
         self._journal: SqliteJournal | None = None
         self._after = 0
+        self._patient_until_s = time.monotonic() + _CONTROLLER_START_S
 
     def new_events(self) -> list[Event]:
         """What was written since the last call; nothing while there is no journal yet."""
-        if self._journal is None:
-            if not self._path.exists():
-                return []
-            self._journal = SqliteJournal.open_read_only(self._path)
+        if self._journal is None and not self._open():
+            return []
+        assert self._journal is not None
         events = self._journal.events(after=self._after)
         if events:
             self._after = events[-1].seq
         return events
+
+    def _open(self) -> bool:
+        """False while its writer is still making the file, for a limited time."""
+        try:
+            self._journal = SqliteJournal.open_read_only(self._path)
+        except (Invalid, Unavailable):
+            if time.monotonic() > self._patient_until_s:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of the file."""

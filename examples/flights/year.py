@@ -128,8 +128,7 @@ async def _follow(
     """Show what mendloop writes, and notice when its controller ends unasked."""
     while True:
         _take_in(follower, story, view)
-        if not director.is_working:
-            stage.check_controller()
+        stage.check_controller()
         await asyncio.sleep(_FOLLOW_EVERY_S)
 
 
