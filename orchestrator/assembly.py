@@ -39,9 +39,14 @@ def embedded_traffic(home: Home) -> EnvoyTraffic:
     return EnvoyTraffic(home.routes, home.envoy)
 
 
-def embedded_workloads(home: Home) -> LocalWorkloads:
+def embedded_workloads(home: Home, *, acts_on_read: bool = True) -> LocalWorkloads:
     """Model servers as processes of this machine."""
-    return LocalWorkloads(home.servers, home.predictions, endpoints=embedded_traffic(home))
+    return LocalWorkloads(
+        home.servers,
+        home.predictions,
+        endpoints=embedded_traffic(home),
+        acts_on_read=acts_on_read,
+    )
 
 
 def embedded_runs(home: Home) -> KubeflowLocal:
@@ -51,12 +56,14 @@ def embedded_runs(home: Home) -> KubeflowLocal:
     return KubeflowLocal(home.runs, PIPELINES)
 
 
-def embedded_desk(home: Home, model: ManagedModel, history: str, clock: Clock) -> Desk:
-    """Every port of one model on this machine."""
+def embedded_desk(
+    home: Home, model: ManagedModel, history: str, clock: Clock, *, acts_on_read: bool = True
+) -> Desk:
+    """Every port of one model on this machine; ``acts_on_read`` False for those who only look."""
     objective_ms = model.spec.serving.latency_objective.total_seconds() * 1000
     return Desk(
         traffic=embedded_traffic(home),
-        workloads=embedded_workloads(home),
+        workloads=embedded_workloads(home, acts_on_read=acts_on_read),
         runs=embedded_runs(home),
         registry=embedded_registry(home),
         metrics=EnvoyMetrics(

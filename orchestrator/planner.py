@@ -17,6 +17,8 @@ from agents.facts import Scalar
 from tools.values import Value
 
 State = dict[str, Scalar]
+Reach = dict[str, dict[Scalar, float]]
+"""Fact to value to the least that reaching it costs."""
 MAX_EXPANSIONS = 20_000
 """Bound on the search; reaching it is a planning failure, never an endless loop."""
 
@@ -116,8 +118,32 @@ def _bound(
 ) -> float | None:
     """h_max: a lower bound on the cost still to come; None when the goal cannot be reached."""
     reach = _relaxed_costs(state, operations)
+    return _dearest(wanted, reach)
+
+
+def _relaxed_costs(state: State, operations: Sequence[Operation]) -> Reach:
+    """What every value of every fact costs at least, when nothing achieved is ever lost."""
+    reach: Reach = {fact: {value: 0.0} for fact, value in state.items()}
+    changed = True
+    while changed:
+        changed = False
+        for operation in operations:
+            start = _dearest(operation.requires, reach)
+            if start is None:
+                continue
+            total = start + operation.cost.total
+            for fact, value in operation.achieves.items():
+                known = reach.setdefault(fact, {})
+                if total < known.get(value, float("inf")):
+                    known[value] = total
+                    changed = True
+    return reach
+
+
+def _dearest(conditions: Sequence[Condition], reach: Reach) -> float | None:
+    """The cost of the dearest condition; None when one is out of reach."""
     worst = 0.0
-    for condition in wanted:
+    for condition in conditions:
         cost = _condition_cost(condition, reach)
         if cost is None:
             return None
@@ -125,30 +151,9 @@ def _bound(
     return worst
 
 
-def _relaxed_costs(
-    state: State, operations: Sequence[Operation]
-) -> dict[tuple[str, Scalar], float]:
-    reach = dict.fromkeys(state.items(), 0.0)
-    changed = True
-    while changed:
-        changed = False
-        for operation in operations:
-            costs = [_condition_cost(c, reach) for c in operation.requires]
-            if any(cost is None for cost in costs):
-                continue
-            total = max((c for c in costs if c is not None), default=0.0) + operation.cost.total
-            for literal in operation.achieves.items():
-                if total < reach.get(literal, float("inf")):
-                    reach[literal] = total
-                    changed = True
-    return reach
-
-
-def _condition_cost(
-    condition: Condition, reach: Mapping[tuple[str, Scalar], float]
-) -> float | None:
-    found = [reach[(condition.fact, v)] for v in condition.values if (condition.fact, v) in reach]
-    return min(found, default=None)
+def _condition_cost(condition: Condition, reach: Reach) -> float | None:
+    known = reach.get(condition.fact, {})
+    return min((cost for value, cost in known.items() if value in condition.values), default=None)
 
 
 def _runner_up(

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from agents.memory import TargetMemory
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Entry
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.payloads import MemorySaved
 from tools.clock import Clock
+from tools.errors import Invalid
 from tools.values import Value
 
 Line = tuple[str, str, Value]
@@ -74,4 +77,10 @@ class Recorder:
         saved = self.journal.last(kinds.MEMORY_SAVED, target=self._target)
         if saved is None:
             return TargetMemory()
-        return TargetMemory.model_validate(saved.payload["memory"])
+        try:
+            return TargetMemory.model_validate(saved.payload["memory"])
+        except ValidationError as error:
+            raise Invalid(
+                f"what is remembered of {self._target} (event {saved.seq}) was written by another"
+                " version of mendloop; go on with that version, or with a new home"
+            ) from error

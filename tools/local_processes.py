@@ -48,10 +48,13 @@ class LocalWorkloads:
         ready_within_s: float = 60.0,
         max_crashes: int = 3,
         grace_s: float = 25.0,
+        acts_on_read: bool = True,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """``max_crashes``: crashes in a row after which a server is restarted; the next one is
-        final. ``grace_s`` to end by itself (a server takes up to 20 s for requests in flight)."""
+        final. ``grace_s`` to end by itself (a server takes up to 20 s for requests in flight).
+        ``acts_on_read``: reading starts what should run and does not; False only looks."""
+        self._acts_on_read = acts_on_read
         self._root = servers_root.resolve()
         self._settings = ServerSettings(
             command=tuple(command),
@@ -84,8 +87,11 @@ class LocalWorkloads:
     def read(self, target: str, version: str) -> ServerState:
         """See Workloads."""
         server = self._server(target, version)
-        if server.folder.read() is None:
+        record = server.folder.read()
+        if record is None:
             return absent(target, version)
+        if not self._acts_on_read:
+            return server.look(record)
         with self._locked(server):
             record = server.folder.read()
             return server.advance(record) if record else absent(target, version)

@@ -76,6 +76,21 @@ class LocalServer:
             return self._observe(self._spawn(record))
         return self._after_crash(record)
 
+    def look(self, record: ServerRecord) -> ServerState:
+        """Where it stands, without doing what is due: for readers that must change nothing."""
+        if record.failure:
+            return state_of(record, ServerPhase.FAILED, record.failure)
+        process, port = read_record(self.folder.process), self.folder.listening_port()
+        if process is None or port is None or not is_alive(process):
+            return state_of(
+                record, ServerPhase.STARTING, "it does not run; the controller starts it"
+            )
+        health = probe(f"{HOST}:{port}", timeout_s=_PROBE_TIMEOUT_S)
+        if isinstance(health, str) or not health.is_ready:
+            return state_of(record, ServerPhase.STARTING, "it is not ready")
+        seen = {"config": health.config, "artifact_digest": health.artifact_digest}
+        return state_of(record, ServerPhase.READY, "").model_copy(update=seen)
+
     def finish_stop(self, record: ServerRecord) -> None:
         """Withdraw the server from traffic, end it and forget it.
 

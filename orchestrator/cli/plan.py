@@ -36,7 +36,8 @@ def plan(spec: Path, home: Path, goal: str, as_json: bool) -> None:
 
     model = load_document(spec, ManagedModel)
     with open_journal(home) as journal:
-        desk = embedded_desk(Home(home), model, model.history_path(spec.parent), SystemClock())
+        history = model.history_path(spec.parent)
+        desk = embedded_desk(Home(home), model, history, SystemClock(), acts_on_read=False)
         found = preview(desk, model, journal, goal=goal)
     if as_json:
         click.echo(json.dumps(found.model_dump(mode="json"), indent=2))

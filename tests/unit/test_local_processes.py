@@ -73,7 +73,9 @@ class Machine:
         self.home, self.endpoints, self.offset_s = home, Endpoints(), 0.0
         self.workloads = self.controller()
 
-    def controller(self, *, grace_s: float = 5.0, ready_within_s: float = 60.0) -> LocalWorkloads:
+    def controller(
+        self, *, grace_s: float = 5.0, ready_within_s: float = 60.0, acts_on_read: bool = True
+    ) -> LocalWorkloads:
         return LocalWorkloads(
             self.home / "servers",
             self.home / "predictions",
@@ -81,6 +83,7 @@ class Machine:
             command=(sys.executable, str(STAND_IN)),
             grace_s=grace_s,
             ready_within_s=ready_within_s,
+            acts_on_read=acts_on_read,
             monotonic_s=lambda: time.monotonic() + self.offset_s,
         )
 
@@ -194,6 +197,20 @@ def test_a_server_that_the_platform_ended_is_started_anew(machine: Machine) -> N
     (machine.folder / RECORD_NAME).unlink()
 
     assert machine.until(ServerPhase.READY).restarts == 0
+
+
+def test_who_only_looks_starts_nothing(machine: Machine) -> None:
+    """`mendloop plan` on a stopped platform must leave it stopped."""
+    onlooker = machine.controller(acts_on_read=False)
+    machine.start()
+    machine.until(ServerPhase.READY)
+    seen_running = onlooker.read(TARGET, "1").phase
+    end(machine.process(), grace_s=5.0)
+    (machine.folder / RECORD_NAME).unlink()
+
+    assert seen_running is ServerPhase.READY
+    assert onlooker.read(TARGET, "1").phase is ServerPhase.STARTING
+    assert not (machine.folder / RECORD_NAME).exists()
 
 
 def test_a_server_with_another_artifact_gets_no_requests(machine: Machine) -> None:
