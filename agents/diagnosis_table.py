@@ -42,6 +42,9 @@ cause that several targets share needs them as witnesses."""
 
 FALSE_ALARM = 0.02
 """How often a question answers "harmful" when the cause has nothing to do with it."""
+CERTAIN: dict[Finding, float] = {Finding.DATA: 0.001, Finding.PLATFORM: 0.005}
+"""The same for questions that are observed rather than estimated: a year of real weather gave no
+false fault, and a part that refuses connections is down."""
 
 HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
     Finding.DATA: {
@@ -49,7 +52,7 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
         _C.SHARED_UPSTREAM: 0.6,
     },
     Finding.INPUTS: {
-        _C.DATA_FAULT: 0.7,
+        _C.DATA_FAULT: 0.5,
         _C.COVARIATE_DRIFT: 0.97,
         _C.CONCEPT_DRIFT: 0.15,
         _C.LABEL_DRIFT: 0.3,
@@ -65,7 +68,7 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
         _C.SHARED_UPSTREAM: 0.2,
     },
     Finding.PREDICTIONS: {
-        _C.DATA_FAULT: 0.7,
+        _C.DATA_FAULT: 0.5,
         _C.COVARIATE_DRIFT: 0.7,
         _C.CONCEPT_DRIFT: 0.1,
         _C.LABEL_DRIFT: 0.3,
@@ -77,7 +80,7 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
     # A harder season degrades without any cause to repair: hence not 0.02 under NOTHING.
     Finding.DEGRADED: {
         _C.NOTHING: 0.05,
-        _C.DATA_FAULT: 0.6,
+        _C.DATA_FAULT: 0.4,
         _C.COVARIATE_DRIFT: 0.5,
         _C.CONCEPT_DRIFT: 0.95,
         _C.LABEL_DRIFT: 0.6,
@@ -87,7 +90,7 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
         _C.SHARED_UPSTREAM: 0.5,
     },
     Finding.EXCESS: {
-        _C.DATA_FAULT: 0.5,
+        _C.DATA_FAULT: 0.4,
         _C.COVARIATE_DRIFT: 0.3,
         _C.CONCEPT_DRIFT: 0.95,
         _C.LABEL_DRIFT: 0.6,
@@ -148,4 +151,4 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
 
 def harmful_probability(finding: Finding, cause: Cause) -> float:
     """How often the question answers "harmful" under the cause."""
-    return HARMFUL_UNDER[finding].get(cause, FALSE_ALARM)
+    return HARMFUL_UNDER[finding].get(cause, CERTAIN.get(finding, FALSE_ALARM))

@@ -107,7 +107,7 @@ def _says_range(numbers: pd.Series, column: Column, outside: float) -> str:
 
 
 def _says_type(foreign: pd.Series, expected: str, rows: int) -> str:
-    example = foreign.iloc[0]
+    example = foreign.head(1).tolist()[0]
     return f"{len(foreign)} of {rows} values are not a {expected}, for example {example!r}"
 
 

@@ -78,7 +78,8 @@ def _check(
         note = "no rows" if not len(frame) else "its key or all of its columns are missing"
         return FeedReport(feed=feed.name, state=FeedState.UNKNOWN, note=note)
     runs = _runs(frame, previous, feed, columns, time)
-    judged = [r for r in runs if r.rows >= rules.min_feed_rows]
+    rows = frame[feed.key].astype(str).value_counts()
+    judged = [r for r in runs if rows.get(r.series, 0) >= rules.min_feed_rows]
     faults = _repeat_faults(judged, feed, columns)
     faults += _dead_column_faults(frame, columns, faults, rules, time)
     faults += _unit_faults(frame, previous, schema, feed, time)
@@ -104,7 +105,7 @@ def _runs(
         rows = pd.concat([tail[rows.columns], rows]) if len(tail) else rows
     return list(
         feed_runs(
-            rows,
+            rows.assign(**{feed.key: rows[feed.key].astype(str)}),
             time=time,
             key=feed.key,
             columns=columns,

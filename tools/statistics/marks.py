@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _MOST_DECIMALS = 6
+_LARGEST_STEP = 2.0**53
 _GRID_VALUES = 8
 """Fewer distinct values fit some grid by accident."""
-_GRID_STEPS = 5
-"""A grid must be this much coarser than the decimals shown, or every number lies on it."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,22 @@ class Marks:
         return float(self.support[-1] - self.support[0])
 
 
-def marks(values: Floats) -> Marks:
-    """The marks of trusted values (at least one)."""
+def marks(values: Floats) -> tuple[Marks, ...]:
+    """The marks of trusted values (at least one value): their grid if they have one, the support.
+
+    Whole numbers are a grid too; whether it is fine enough to decide is a question of tolerance.
+    """
     support = np.unique(values)
+    seen = Marks(support, float(support[0]), 0.0)
     places = decimals(support)
+    if len(support) < _GRID_VALUES or places == _MOST_DECIMALS:
+        return (seen,)
     unit = 10.0**-places
-    step = 0.0
-    if len(support) >= _GRID_VALUES and places < _MOST_DECIMALS:
-        steps = np.round(np.diff(support) / unit).astype(np.int64)
-        divisor = int(np.gcd.reduce(steps))
-        step = divisor * unit if divisor >= _GRID_STEPS else 0.0
-    return Marks(support, float(support[0]), step)
+    steps = np.round(np.diff(support) / unit)
+    if steps.max() > _LARGEST_STEP:
+        return (seen,)
+    step = int(np.gcd.reduce(steps.astype(np.int64))) * unit
+    return (Marks(support, float(support[0]), step), seen)
 
 
 def decimals(values: Floats) -> int:

@@ -67,8 +67,14 @@ class Readings:
         return dict(zip(self.series, self.values.tolist(), strict=True))
 
     def moments(self, most: int) -> list[np.datetime64]:
-        """Event times at which something may have changed: the start, then evenly thinned."""
-        times = np.unique(self.times)
+        """Event times at which the unit may have changed: the start, and where values change.
+
+        Thinned evenly to ``most``, for values that change with every row.
+        """
+        order = np.lexsort((np.arange(len(self)), pd.factorize(self.series)[0]))
+        values, series = self.values[order], self.series[order]
+        changed = (values[1:] != values[:-1]) & (series[1:] == series[:-1])
+        times = np.unique(np.r_[self.times[:1], self.times[order][1:][changed]])
         spread = np.linspace(0, len(times) - 1, min(most, len(times))).round().astype(int)
         return list(times[np.unique(spread)])
 

@@ -35,7 +35,7 @@ LEVEL_EXPLAINED = 0.2
 """Share of the movement that may remain when the conversion is inverted."""
 MAX_CHANCE = 0.25
 """Marks so dense that more unrelated values than this would hit them decide nothing."""
-_MOMENTS = 32
+_MOMENTS = 64
 _LEVELS = np.linspace(0.1, 0.9, 9)
 _LEVEL_ROWS = 30
 
@@ -86,13 +86,13 @@ def _by_marks(
         known, later = before + now.until(moment), now.since(moment)
         if not len(known):
             continue
-        trusted = marks(known.values)
-        if _still_hits(trusted, later):
-            continue
-        for conversion in candidates:
-            found = _hits(column, conversion, trusted, known, later)
-            if found and (found.p_value or 0.0) <= budget and _is_better(found, best):
-                best = found
+        for trusted in marks(known.values):
+            if _still_hits(trusted, later):
+                continue
+            for conversion in candidates:
+                found = _hits(column, conversion, trusted, known, later)
+                if found and (found.p_value or 0.0) <= budget and _is_better(found, best):
+                    best = found
     return best
 
 
@@ -145,7 +145,7 @@ def _is_backed(conversion: Conversion, known: Readings, later: Readings, toleran
 
 
 def _exact(values: Floats) -> Floats:
-    return np.maximum(np.abs(values), 1e-3) * 1e-6
+    return np.maximum(np.abs(values) * 1e-7, 1e-12)
 
 
 def _rounding(values: Floats, conversion: Conversion) -> Floats:
@@ -159,14 +159,16 @@ def _by_level(
 ) -> UnitChange | None:
     if len(before) < _LEVEL_ROWS:
         return None
-    trusted_marks = marks(before.values)
-    few = 2 < len(trusted_marks.support) < _LEVEL_ROWS
+    grid = marks(before.values)[0]
+    few = grid.kind == "support" and 2 < len(grid.support) < _LEVEL_ROWS
     for conversion in candidates:
         samples = (before.values, now.values, conversion.undo(now.values))
         trusted, raw, old = (_orders(v) for v in samples) if conversion.is_slip else samples
         spreads = LEVEL_SPREADS
-        if not conversion.is_slip and (trusted_marks.kind == "grid" or few):
-            if _still_hits(trusted_marks, now):
+        if not conversion.is_slip and few:
+            continue  # too few values to know how far they move
+        if not conversion.is_slip and grid.kind == "grid":
+            if _still_hits(grid, now):
                 continue
             spreads = MARKED_SPREADS
         if _is_explained(trusted, raw, old, spreads):
