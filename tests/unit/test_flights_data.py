@@ -1,4 +1,4 @@
-"""The flights table: labels known when they land, nothing that leaks, errors that say what to do."""
+"""The flights table: labels known at the landing, nothing that leaks, helpful errors."""
 
 from __future__ import annotations
 
