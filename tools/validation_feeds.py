@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import numpy as np
 import pandas as pd
 
 from tools.schema import Column, ColumnType, FeatureSchema, Feed
@@ -97,12 +98,12 @@ def _runs(
     frame: pd.DataFrame, previous: pd.DataFrame | None, feed: Feed, columns: list[str], time: str
 ) -> list[SeriesRuns]:
     """Runs of the window; a freeze that began shortly before it counts from its beginning."""
-    rows = frame[[time, feed.key, *columns]]
+    rows = frame
     limit = timedelta(hours=feed.max_repeat_hours)
     start = frame[time].min()
     if previous is not None and {feed.key, *columns} <= set(previous.columns):
         tail = previous[(previous[time] >= start - limit) & (previous[time] < start)]
-        rows = pd.concat([tail[rows.columns], rows]) if len(tail) else rows
+        rows = _stack(tail, frame, (time, feed.key, *columns))
     return list(
         feed_runs(
             rows.assign(**{feed.key: rows[feed.key].astype(str)}),
@@ -112,6 +113,18 @@ def _runs(
             max_gap_hours=feed.max_repeat_hours / 2,
         )
     )
+
+
+def _stack(first: pd.DataFrame, second: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of both; as objects, so that a column which is all missing in one keeps its values."""
+    both = {
+        name: np.concatenate([first[name].to_numpy(object), second[name].to_numpy(object)])
+        for name in columns[1:]
+    }
+    times = np.concatenate(
+        [frame[columns[0]].to_numpy("datetime64[us]") for frame in (first, second)]
+    )
+    return pd.DataFrame({columns[0]: times, **both})
 
 
 def _repeat_faults(runs: list[SeriesRuns], feed: Feed, columns: list[str]) -> list[FeedFault]:

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tools.statistics.joint_shift import JointShift, Shifted
+from tools.statistics.profile import as_floats
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ def joint_shift(
     first, second = _sample(reference, rng), _sample(current, rng)
     if min(len(first), len(second)) < MIN_ROWS:
         return _unknown(len(first) + len(second))
-    rows, names, category_mask = _encode(pd.concat([first, second]), numbers, categories)
+    rows, names, category_mask = _encode(first, second, numbers, categories)
     is_current = np.r_[np.zeros(len(first), bool), np.ones(len(second), bool)]
     if not names:
         return _unknown(len(rows))
@@ -107,18 +108,21 @@ def _sample(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _encode(
-    rows: pd.DataFrame, numbers: tuple[str, ...], categories: tuple[str, ...]
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    numbers: tuple[str, ...],
+    categories: tuple[str, ...],
 ) -> tuple[Floats, list[str], list[bool]]:
-    """Columns as floats with NaN for missing; categories as codes, rare ones together."""
+    """Both samples' columns as floats, NaN for missing; categories as codes, rare ones together."""
     columns, names, mask = [], [], []
     for name in numbers:
-        values = rows[name].to_numpy(dtype=float, na_value=np.nan)
+        values = np.concatenate([as_floats(first[name]), as_floats(second[name])])
         if not np.isnan(values).all():
             columns.append(np.clip(values, -_LARGEST, _LARGEST))
             names.append(name)
             mask.append(False)
     for name in categories:
-        text = rows[name].astype("string")
+        text = pd.concat([first[name].astype("string"), second[name].astype("string")])
         if text.isna().all():
             continue
         frequent = list(text.value_counts().index[:MAX_CATEGORIES])
@@ -127,7 +131,8 @@ def _encode(
         columns.append(np.where(text.isna().to_numpy(), np.nan, codes))
         names.append(name)
         mask.append(True)
-    return np.column_stack(columns) if columns else np.empty((len(rows), 0)), names, mask
+    empty = np.empty((len(first) + len(second), 0))
+    return np.column_stack(columns) if columns else empty, names, mask
 
 
 def _cross_fit(
