@@ -7,6 +7,7 @@ tool that takes it back. Long work returns from ``apply`` at once; ``verify`` fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -23,7 +24,7 @@ class Condition(Value):
     fact: str
     values: tuple[Scalar, ...]
 
-    def holds(self, state: dict[str, Scalar]) -> bool:
+    def holds(self, state: Mapping[str, Scalar]) -> bool:
         """Whether it holds; a fact that nobody established is UNKNOWN."""
         return state.get(self.fact, UNKNOWN) in self.values
 
@@ -119,7 +120,7 @@ class Operation(Value):
         inside = ", ".join(f"{k}={v}" for k, v in sorted(self.arguments.items()))
         return f"{self.tool}({inside})" if inside else self.tool
 
-    def unmet(self, state: dict[str, Scalar]) -> tuple[Condition, ...]:
+    def unmet(self, state: Mapping[str, Scalar]) -> tuple[Condition, ...]:
         """Requirements that do not hold in ``state``."""
         return tuple(c for c in self.requires if not c.holds(state))
 

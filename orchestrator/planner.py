@@ -1,9 +1,8 @@
 """Best-first search from what is believed to what is wanted, over the tools' contracts.
 
-A* (Hart, Nilsson & Raphael 1968) over states of the fact vocabulary. The bound is h_max (Bonet &
-Geffner 2001): the dearest single unmet condition when every condition may be reached on its own
-and nothing achieved is ever lost. It never overestimates, so the first plan taken off the queue
-is a cheapest one; ties are broken by the operations' names, so the search is deterministic.
+A* (Hart, Nilsson & Raphael 1968) over states of the fact vocabulary, with the bound of
+``orchestrator/relaxation.py``. It never overestimates, so the first plan taken off the queue is a
+cheapest one; ties are broken by the operations' names, so the search is deterministic.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from collections.abc import Mapping, Sequence
 
 from agents.contract import Condition, Operation
 from agents.facts import Scalar
+from orchestrator.relaxation import Relaxation
 from tools.values import Value
 
 State = dict[str, Scalar]
-Reach = dict[str, dict[Scalar, float]]
-"""Fact to value to the least that reaching it costs."""
 MAX_EXPANSIONS = 20_000
 """Bound on the search; reaching it is a planning failure, never an endless loop."""
 
@@ -63,10 +61,11 @@ def make_plan(
     """
     allowed = sorted((o for o in operations if o.name not in ruled_out), key=lambda o: o.name)
     forbidden = tuple(Rejected(option=n, reason=r) for n, r in sorted(ruled_out.items()))
-    best = search(wanted, dict(state), allowed)
+    relaxed = Relaxation(allowed)
+    best = search(wanted, dict(state), allowed, relaxed)
     if best is None:
         unmet = tuple(str(c) for c in wanted if not c.holds(dict(state)))
-        stuck = _unreachable(allowed, dict(state))
+        stuck = _unreachable(allowed, state, relaxed)
         return NoPlan(goal=goal, missing=unmet, rejected=forbidden + stuck)
     cost = sum(step.cost.total for step in best)
     second = _runner_up(wanted, dict(state), allowed, best)
@@ -76,16 +75,23 @@ def make_plan(
         cost=cost,
         runner_up=second or (),
         runner_up_cost=None if second is None else sum(s.cost.total for s in second),
-        rejected=forbidden + _reasons(wanted, dict(state), allowed, best, cost),
+        rejected=forbidden + _reasons(wanted, dict(state), allowed, best, relaxed),
     )
 
 
 def search(
-    wanted: Sequence[Condition], start: State, operations: Sequence[Operation]
+    wanted: Sequence[Condition],
+    start: State,
+    operations: Sequence[Operation],
+    relaxation: Relaxation | None = None,
 ) -> tuple[Operation, ...] | None:
-    """A cheapest sequence of operations that makes every condition hold, or None."""
+    """A cheapest sequence of operations that makes every condition hold, or None.
+
+    ``relaxation`` of the same operations may be handed in by who searches several times.
+    """
     order = itertools.count()
-    first = _bound(wanted, start, operations)
+    relaxed = relaxation or Relaxation(operations)
+    first = relaxed.bound(wanted, start)
     if first is None:
         return None
     queue: list[tuple[float, int, float, State, tuple[Operation, ...]]] = []
@@ -105,55 +111,12 @@ def search(
             if operation.unmet(state):
                 continue
             after = state | operation.achieves
-            bound = _bound(wanted, after, operations)
+            bound = relaxed.bound(wanted, after)
             if after == state or bound is None:
                 continue
             spent = cost + operation.cost.total
             heapq.heappush(queue, (spent + bound, next(order), spent, after, (*path, operation)))
     return None
-
-
-def _bound(
-    wanted: Sequence[Condition], state: State, operations: Sequence[Operation]
-) -> float | None:
-    """h_max: a lower bound on the cost still to come; None when the goal cannot be reached."""
-    reach = _relaxed_costs(state, operations)
-    return _dearest(wanted, reach)
-
-
-def _relaxed_costs(state: State, operations: Sequence[Operation]) -> Reach:
-    """What every value of every fact costs at least, when nothing achieved is ever lost."""
-    reach: Reach = {fact: {value: 0.0} for fact, value in state.items()}
-    changed = True
-    while changed:
-        changed = False
-        for operation in operations:
-            start = _dearest(operation.requires, reach)
-            if start is None:
-                continue
-            total = start + operation.cost.total
-            for fact, value in operation.achieves.items():
-                known = reach.setdefault(fact, {})
-                if total < known.get(value, float("inf")):
-                    known[value] = total
-                    changed = True
-    return reach
-
-
-def _dearest(conditions: Sequence[Condition], reach: Reach) -> float | None:
-    """The cost of the dearest condition; None when one is out of reach."""
-    worst = 0.0
-    for condition in conditions:
-        cost = _condition_cost(condition, reach)
-        if cost is None:
-            return None
-        worst = max(worst, cost)
-    return worst
-
-
-def _condition_cost(condition: Condition, reach: Reach) -> float | None:
-    known = reach.get(condition.fact, {})
-    return min((cost for value, cost in known.items() if value in condition.values), default=None)
 
 
 def _runner_up(
@@ -177,20 +140,20 @@ def _reasons(
     state: State,
     operations: Sequence[Operation],
     best: Sequence[Operation],
-    cost: float,
+    relaxed: Relaxation,
 ) -> tuple[Rejected, ...]:
     """Why each operation outside the best plan is outside it."""
     taken = {step.name for step in best}
-    reach = _relaxed_costs(state, operations)
+    cost = sum(step.cost.total for step in best)
     rejected = []
     for operation in operations:
         if operation.name in taken:
             continue
-        blocked = [c for c in operation.requires if _condition_cost(c, reach) is None]
+        blocked = [c for c in operation.requires if not relaxed.is_reachable(c, state)]
         if blocked:
             reason = f"cannot be used: {blocked[0]} is out of reach"
         else:
-            reason = _why_dearer(wanted, state, operations, operation, cost)
+            reason = _why_dearer(wanted, state, operations, operation, cost, relaxed)
         rejected.append(Rejected(option=operation.name, reason=reason))
     return tuple(rejected)
 
@@ -201,22 +164,24 @@ def _why_dearer(
     operations: Sequence[Operation],
     operation: Operation,
     cost: float,
+    relaxed: Relaxation,
 ) -> str:
     """What a plan that is made to begin with ``operation`` would come to."""
     if operation.unmet(state):
         return f"not needed: the plan reaches the goal at {cost:.1f} without it"
-    rest = search(wanted, state | operation.achieves, operations)
+    rest = search(wanted, state | operation.achieves, operations, relaxed)
     if rest is None:
         return "leads away from the goal"
     dearer = operation.cost.total + sum(s.cost.total for s in rest)
     return f"a plan that begins with it costs {dearer:.1f} against {cost:.1f}"
 
 
-def _unreachable(operations: Sequence[Operation], state: State) -> tuple[Rejected, ...]:
-    reach = _relaxed_costs(state, operations)
+def _unreachable(
+    operations: Sequence[Operation], state: Mapping[str, Scalar], relaxed: Relaxation
+) -> tuple[Rejected, ...]:
     stuck = []
     for operation in operations:
-        blocked = [c for c in operation.requires if _condition_cost(c, reach) is None]
+        blocked = [c for c in operation.requires if not relaxed.is_reachable(c, state)]
         if blocked:
             stuck.append(Rejected(option=operation.name, reason=f"needs {blocked[0]}"))
     return tuple(stuck)
