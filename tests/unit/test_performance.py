@@ -94,6 +94,16 @@ def test_a_wrong_model_is_found_within_weeks(good: int) -> None:
     assert "own expectation" in found.miscalibrated.reason
 
 
+def test_harm_that_is_over_is_no_longer_harmful() -> None:
+    """A month of proved harm, then a month within the tolerance: the present counts."""
+    rng = np.random.default_rng(11)
+    worse = after(fresh(tolerance=0.06), *(day(rng, wrong=1.0) for _ in range(RECENT_WINDOWS)))
+    recovered = after(worse, *(day(rng) for _ in range(RECENT_WINDOWS)))
+
+    assert worse.judge(alpha=0.05).miscalibrated.verdict is Verdict.HARMFUL
+    assert recovered.judge(alpha=0.05).miscalibrated.verdict is Verdict.HEALTHY
+
+
 def test_a_harder_world_is_not_blamed_on_the_model() -> None:
     """Loss rises as the model itself expects: degraded, and retraining will not help."""
     rng = np.random.default_rng(3)

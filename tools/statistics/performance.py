@@ -33,6 +33,9 @@ RECENT_WINDOWS = 28
 """How many windows the estimates of the current loss and excess look back."""
 
 
+EXCESS = "loss above the model's own expectation"
+
+
 class Cause(StrEnum):
     """What raised the loss, as far as labels tell."""
 
@@ -101,8 +104,8 @@ class PerformanceProcess(Value):
             reason = f"{labelled:,} of {matured:,} matured rows have a label ({rate:.1%})"
             return _no_answer(f"{reason}: at least {self.min_label_rate:.0%} needed", rate)
         loss, excess = self._estimates(alpha)
-        degraded = self._judge_degraded(loss, alpha)
-        miscalibrated = self._judge_miscalibrated(excess, alpha)
+        degraded = self._judge("mean loss", self.degraded, loss, self.reference_loss, alpha)
+        miscalibrated = self._judge(EXCESS, self.miscalibrated, excess, 0.0, alpha)
         return PerformanceEvidence(
             degraded=degraded,
             miscalibrated=miscalibrated,
@@ -113,43 +116,51 @@ class PerformanceProcess(Value):
         )
 
     def _estimates(self, alpha: float) -> tuple[Interval, Interval]:
-        """Means over the recent windows' rows, each right at every window with 1 - alpha / 2."""
+        """Means over the recent windows' rows, each right at every window with 1 - alpha.
+
+        Rows are taken as independent given what their days brought.
+        """
         usable = [window for window in self.recent if self._is_usable(window)]
         count = sum(window.labelled for window in usable)
         loss = sum(window.loss for window in usable)
         excess = loss - sum(window.expected for window in usable)
         squares = sum(window.loss_squares for window in usable)
         excess_squares = sum(window.excess_squares for window in usable)
-        spent = alpha / 2.0 * spent_at(self.windows)
+        spent = alpha * spent_at(self.windows)
         return (
             empirical_bernstein(count, loss, squares, span=LARGEST_LOSS, alpha=spent),
             empirical_bernstein(count, excess, excess_squares, span=LARGEST_LOSS, alpha=spent),
         )
 
-    def _judge_degraded(self, loss: Interval, alpha: float) -> Judgement:
-        """Half of alpha for the bets, half for the recent rows themselves.
+    def _judge(
+        self, what: str, bets: RestartedBets, recent: Interval, reference: float, alpha: float
+    ) -> Judgement:
+        """Harm is proved by the bets alone: they know that windows differ, the interval does not.
 
-        The bets ask whether the windows to come will be worse too, and count windows. The interval
-        asks only whether the last ``RECENT_WINDOWS`` windows were, and counts their rows.
+        A month of bad days is worse on every row of it without anything having changed for good;
+        so the interval, which describes the recent rows, may reassure but not alarm.
         """
-        bound = self.reference_loss + self.tolerance
-        figures = _figures(self.degraded, loss, self.reference_loss, self.tolerance, alpha / 2.0)
-        shown = _shown("mean loss", loss)
-        limit = f"{self.reference_loss:.4f} + {self.tolerance:.4f}"
-        if self.degraded.log_e >= -math.log(alpha / 2.0):
-            return _harmful(f"{shown}: a mean above {limit} is proved (alpha {alpha:.3g})", figures)
-        if len(self.recent) == RECENT_WINDOWS and loss.low > bound:
-            reason = f"{shown}: above {limit} in the last {RECENT_WINDOWS} windows"
-            return _harmful(f"{reason} (alpha {alpha:.3g})", figures)
-        return _within_or_unknown(shown, limit, loss.high <= bound, figures)
-
-    def _judge_miscalibrated(self, excess: Interval, alpha: float) -> Judgement:
-        figures = _figures(self.miscalibrated, excess, 0.0, self.tolerance, alpha)
-        shown = _shown("loss above the model's own expectation", excess)
-        limit = f"{self.tolerance:.4f}"
-        if self.miscalibrated.log_e >= -math.log(alpha):
-            return _harmful(f"{shown}: a mean above {limit} is proved (alpha {alpha:.3g})", figures)
-        return _within_or_unknown(shown, limit, excess.high <= self.tolerance, figures)
+        bound = reference + self.tolerance
+        figures = {
+            "log_e": round(bets.log_e, 4),
+            "log_threshold": round(-math.log(alpha), 4),
+            "windows": float(bets.steps),
+            "recent_low": round(recent.low, 6),
+            "recent_mean": round(recent.mean, 6),
+            "recent_high": round(recent.high, 6),
+            "reference": reference,
+            "tolerance": self.tolerance,
+        }
+        shown = f"{what} {recent.mean:.4f} [{recent.low:.4f}, {recent.high:.4f}] lately"
+        limit = f"{reference:.4f} + {self.tolerance:.4f}"
+        if recent.high <= bound:  # also when harm was proved earlier: that is over
+            reason = f"{shown}: within {limit}"
+            return Judgement(verdict=Verdict.HEALTHY, reason=reason, figures=figures)
+        if bets.log_e >= -math.log(alpha):
+            reason = f"{shown}: a mean above {limit} is proved (alpha {alpha:.3g})"
+            return Judgement(verdict=Verdict.HARMFUL, reason=reason, figures=figures)
+        reason = f"{shown}: neither above nor within {limit} is proved"
+        return Judgement(verdict=Verdict.UNKNOWN, reason=reason, figures=figures)
 
     def _is_usable(self, window: MaturedWindow) -> bool:
         return window.labelled > 0 and window.labelled >= self.min_label_rate * window.matured
@@ -219,39 +230,6 @@ def estimate_without_labels(
     shown = sum(window.loss - window.expected for window in recent)
     corrected = expected + shown / labelled if labelled else None
     return LabelFreeEstimate(rows=int(p.size), expected=expected, corrected=corrected)
-
-
-def _figures(
-    bets: RestartedBets, estimate: Interval, reference: float, tolerance: float, alpha: float
-) -> dict[str, float]:
-    return {
-        "log_e": round(bets.log_e, 4),
-        "log_threshold": round(-math.log(alpha), 4),
-        "windows": float(bets.steps),
-        "recent_low": round(estimate.low, 6),
-        "recent_mean": round(estimate.mean, 6),
-        "recent_high": round(estimate.high, 6),
-        "reference": reference,
-        "tolerance": tolerance,
-    }
-
-
-def _shown(what: str, estimate: Interval) -> str:
-    return f"{what} {estimate.mean:.4f} [{estimate.low:.4f}, {estimate.high:.4f}] lately"
-
-
-def _harmful(reason: str, figures: dict[str, float]) -> Judgement:
-    return Judgement(verdict=Verdict.HARMFUL, reason=reason, figures=figures)
-
-
-def _within_or_unknown(
-    shown: str, limit: str, within: bool, figures: dict[str, float]
-) -> Judgement:
-    if within:
-        reason = f"{shown}: within {limit}"
-        return Judgement(verdict=Verdict.HEALTHY, reason=reason, figures=figures)
-    reason = f"{shown}: neither above nor within {limit} is proved"
-    return Judgement(verdict=Verdict.UNKNOWN, reason=reason, figures=figures)
 
 
 def _no_answer(reason: str, rate: float) -> PerformanceEvidence:
