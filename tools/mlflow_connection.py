@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ _ENVIRONMENT = {
 }
 _SQLITE = "sqlite:///"
 _LOCK_S = 60.0
+_BUSY_S = 2.0
 _INPUT_ERRORS = frozenset(
     {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS"}
 )
@@ -54,13 +56,15 @@ class MlflowConnection:
         with self._lock:
             if self._opened is None:
                 self._opened = self._open()
-            return self._opened
+        self._probe("SELECT 1 FROM sqlite_master")
+        return self._opened
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """One writer at a time in a SQLite file, so that one key cannot make two versions."""
         file = self._file()
         with locked(file.with_name(f"{file.name}.writing"), timeout_s=_LOCK_S) if file else _free():
+            self._probe("BEGIN IMMEDIATE")
             yield
 
     @contextlib.contextmanager
@@ -73,21 +77,31 @@ class MlflowConnection:
             yield
         except MlflowException as error:
             raise self._meaning(error, what) from error
-        except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-            raise Unavailable(f"cannot {what}: registry {_safe(self._uri)}: {error}") from error
+        except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise Unavailable(self._text(error, what)) from error
 
     def _open(self) -> MlflowClient:
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
-        for noisy in ("mlflow.store.db.utils", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        # It logs every error with its traceback before raising it; ours says the same in a line.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         file = self._file()
         with locked(file.with_name(f"{file.name}.opening"), timeout_s=_LOCK_S) if file else _free():
             client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
             self.experiment = self._ensure_experiment(client)
         return client
+
+    def _probe(self, statement: str) -> None:
+        """Fail soon when the database is locked: MLflow itself would wait for 20 s each time."""
+        file = self._file()
+        if file is None or not file.exists():
+            return
+        with contextlib.closing(sqlite3.connect(file, timeout=_BUSY_S)) as probe:
+            probe.isolation_level = None
+            probe.execute(statement).close()
 
     def _ensure_experiment(self, client: MlflowClient) -> str:
         found = client.get_experiment_by_name(EXPERIMENT)
@@ -98,8 +112,15 @@ class MlflowConnection:
         return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
     def _meaning(self, error: MlflowException, what: str) -> MendloopError:
-        text = f"cannot {what}: registry {_safe(self._uri)}: {error.message}"
+        text = self._text(error, what)
         return Invalid(text) if error.error_code in _INPUT_ERRORS else Unavailable(text)
+
+    def _text(self, error: Exception, what: str) -> str:
+        """What failed, without the password that a URI may hold."""
+        first_line = str(error).partition("\n")[0]
+        text = f"cannot {what}: registry {self._uri}: {first_line}"
+        password = urlparse(self._uri).password
+        return text.replace(f":{password}@", ":***@") if password else text
 
     def _file(self) -> Path | None:
         if not self._uri.startswith(_SQLITE):
@@ -110,9 +131,3 @@ class MlflowConnection:
 @contextlib.contextmanager
 def _free() -> Iterator[None]:
     yield
-
-
-def _safe(uri: str) -> str:
-    """The URI without user and password."""
-    parsed = urlparse(uri)
-    return uri.replace(f"{parsed.username}:{parsed.password}@", "") if parsed.password else uri

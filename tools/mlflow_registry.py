@@ -126,12 +126,16 @@ class MlflowRegistry:
     def fetch(self, model: str, version: str, into: Path) -> Path:
         """See Registry; the folder is called by its digest."""
         expected = self.get(model, version).artifact_digest
+        if not expected:
+            raise Refused(f"{model} version {version} was not registered by mendloop")
         folder = into / expected
         if folder.is_dir() and artifact_digest(folder) == expected:
             return folder
         with self._mlflow.translated(f"fetch the artifact of version {version} of {model}"):
             client = self._mlflow.client()
             run_id = client.get_model_version(model, version).run_id or ""
+            if not client.list_artifacts(run_id, _MODEL_FOLDER):
+                raise Refused(f"the artifact of {model} version {version} is missing")
             into.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=into, prefix=".fetching-") as beside:
                 fetched = Path(client.download_artifacts(run_id, _MODEL_FOLDER, beside))
