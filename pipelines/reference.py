@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.measures import entropy, row_log_loss
 from tools.schema import FeatureSchema
+from tools.statistics.profile import reference_profile
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+_LABEL, _SCORE = "__label", "__score"
 
 
 def build_reference(
@@ -22,10 +25,18 @@ def build_reference(
     """The reference of a version from its held-out rows (raw columns), as JSON.
 
     ``entropy`` is the log loss that the model itself expects, so that rows which are merely harder
-    can be told from rows on which it is wrong.
+    can be told from rows on which it is wrong. ``profile`` (tools/statistics/profile.py) holds the
+    distributions of columns, label and score; its bins are what later data is counted into.
     """
     losses = row_log_loss(probabilities, labels)
     times = frame[schema.time_column]
+    profile = reference_profile(
+        frame[list(schema.names)].assign(**{_LABEL: labels, _SCORE: probabilities}),
+        numbers=schema.numbers,
+        categories=schema.categories,
+        label=_LABEL,
+        score=_SCORE,
+    )
     return {
         "rows": len(labels),
         "log_loss": float(losses.mean()),
@@ -35,4 +46,5 @@ def build_reference(
         "mean_probability": float(probabilities.mean()),
         "start": str(times.min()),
         "end": str(times.max()),
+        "profile": profile.model_dump(mode="json"),
     }

@@ -90,10 +90,11 @@ class MlflowRegistry:
         """See Registry."""
         with self._mlflow.translated(f"read alias {alias} of {model}"):
             client = self._mlflow.client()
-            version = self._aliases(client, model).get(alias)
+            aliases = self._aliases(client, model)
+            version = aliases.get(alias)
             if version is None:
                 return None
-            return self._version(client, client.get_model_version(model, version))
+            return self._version(client, client.get_model_version(model, version), aliases)
 
     def by_run(self, model: str, run_key: str) -> ModelVersion | None:
         """See Registry."""

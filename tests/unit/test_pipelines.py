@@ -12,10 +12,12 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
 from pipelines.families import SPACES, candidates
 from pipelines.features import MAX_CATEGORIES, frequent_categories, load_step
+from pipelines.reference import build_reference
 from pipelines.split import split_by_time
 from pipelines.steps.evaluate import evaluate
 from pipelines.steps.features import features
@@ -27,6 +29,8 @@ from pipelines.steps.validate import describe, violations
 from simulations.training_rows import small_rows, small_spec
 from tools.data_files import pin_table
 from tools.errors import Invalid, Refused
+from tools.statistics.profile import Profile
+from tools.values import canonical_json
 
 ROWS = small_rows(2000)
 SPEC = small_spec()
@@ -269,3 +273,22 @@ def test_a_summary_is_complete_whatever_was_reached(tmp_path: Path) -> None:
     assert empty["passed"] is partly["passed"] is False
     assert partly["refused"] == ["g: 0.5000 against 0.6 (weak)"]
     assert json.loads((tmp_path / "run" / "outputs.json").read_text()) == partly
+
+
+def test_the_reference_says_what_the_model_expects() -> None:
+    """As JSON: its loss, the entropy of its answers, and the distributions of the rows."""
+    rng = np.random.default_rng(2)
+    probabilities = rng.uniform(0.1, 0.9, len(ROWS))
+    labels = ROWS["late"].to_numpy()
+    found = build_reference(ROWS, probabilities, labels, SPEC.schema_)
+    profile = Profile.model_validate(found["profile"])
+
+    assert canonical_json(found)
+    assert found["rows"] == profile.rows == 2000
+    assert found["log_loss"] == pytest.approx(log_loss(labels, probabilities))
+    assert found["log_loss_deviation"] > 0
+    assert found["label_rate"] == pytest.approx(labels.mean())
+    assert 0 < found["entropy"] <= np.log(2)
+    assert set(profile.features) == set(SPEC.schema_.names)
+    assert profile.score is not None
+    assert profile.score.mean == pytest.approx(found["mean_probability"])
