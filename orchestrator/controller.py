@@ -146,13 +146,13 @@ class Controller:
         name = target.model.target
         session = self._sessions.get(name)
         recorder = Recorder(self.journal, target.desk.clock, name)
-        if session is not None and self._leases.is_held(session.lease):
+        lease = self._leases.acquire(name, self.holder)  # renews the one that is held
+        if session is not None and session.lease == lease:
             return session
         if session is not None:
+            del self._sessions[name]
             lost = LeaseLost(holder=self.holder, token=session.lease.token)
             recorder.write(kinds.LEASE_LOST, lost, actor=self.holder)
-            del self._sessions[name]
-        lease = self._leases.acquire(name, self.holder)
         if lease is None:
             return None
         self._claim(target, lease)
