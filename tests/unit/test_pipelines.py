@@ -151,15 +151,15 @@ def test_the_search_takes_families_in_turn_and_no_point_twice() -> None:
 
 def test_rare_categories_get_no_input_of_their_own() -> None:
     """Nor do more than a fixed number of them."""
-    counts = {f"v{i:03}": 1 + 2 * i for i in range(150)}
-    values = [value for value, count in counts.items() for _ in range(count)]
-    frame = pd.DataFrame({"place": values})
+    common = [f"v{number:03}" for number in range(150) for _ in range(40 + number % 10)]
+    frame = pd.DataFrame({"place": [*common, *["rare"] * 15]})
     (known,) = frequent_categories(SPEC.schema_, frame)
     (rare,) = frequent_categories(SPEC.schema_, frame.head(10))
 
     assert len(known) == MAX_CATEGORIES
     assert "v149" in known
     assert "v010" not in known
+    assert "rare" not in known
     assert len(rare) == 1
 
 
