@@ -63,7 +63,7 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
     Finding.LABELS: {
         _C.DATA_FAULT: 0.05,
         _C.COVARIATE_DRIFT: 0.4,
-        _C.CONCEPT_DRIFT: 0.4,
+        _C.CONCEPT_DRIFT: 0.3,
         _C.LABEL_DRIFT: 0.97,
         _C.SHARED_UPSTREAM: 0.2,
     },
@@ -77,13 +77,14 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
         _C.BAD_RELEASE: 0.4,
         _C.SHARED_UPSTREAM: 0.7,
     },
+    # A rate of labels that moved without the inputs makes every probability wrong.
     # A harder season degrades without any cause to repair: hence not 0.02 under NOTHING.
     Finding.DEGRADED: {
         _C.NOTHING: 0.05,
         _C.DATA_FAULT: 0.4,
         _C.COVARIATE_DRIFT: 0.5,
         _C.CONCEPT_DRIFT: 0.95,
-        _C.LABEL_DRIFT: 0.6,
+        _C.LABEL_DRIFT: 0.75,
         _C.PREDICTION_DRIFT: 0.1,
         _C.TRAINING_SERVING_SKEW: 0.7,
         _C.BAD_RELEASE: 0.5,
@@ -93,7 +94,7 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
         _C.DATA_FAULT: 0.4,
         _C.COVARIATE_DRIFT: 0.3,
         _C.CONCEPT_DRIFT: 0.95,
-        _C.LABEL_DRIFT: 0.6,
+        _C.LABEL_DRIFT: 0.8,
         _C.PREDICTION_DRIFT: 0.1,
         _C.TRAINING_SERVING_SKEW: 0.7,
         _C.BAD_RELEASE: 0.5,
@@ -103,7 +104,7 @@ HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
         _C.DATA_FAULT: 0.4,
         _C.COVARIATE_DRIFT: 0.2,
         _C.CONCEPT_DRIFT: 0.9,
-        _C.LABEL_DRIFT: 0.6,
+        _C.LABEL_DRIFT: 0.8,
         _C.TRAINING_SERVING_SKEW: 0.6,
         _C.BAD_RELEASE: 0.4,
         _C.SHARED_UPSTREAM: 0.4,
