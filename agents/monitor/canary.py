@@ -24,7 +24,7 @@ class JudgeCanary:
         purpose="Decide on evidence whether the challenger harms at its present share.",
         concern="model",
         undo="roll_back",
-        deadline_s=300.0,
+        deadline_s=7 * 86400.0,  # the document's step deadline rules, see verify
         changes_production=False,
     )
 
@@ -58,6 +58,10 @@ class JudgeCanary:
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
         served = look(desk, call.model, memory)
         watch = _must_watch(memory)
+        if watch.outcome != "watching":
+            # Found before a crash: evidence that fell since does not acquit.
+            detail = f"found {watch.outcome} before"
+            return Verification(holds=Holds.BROKEN, detail=detail, facts={CANARY: watch.outcome})
         watch = _count(desk, call.model, served, watch)
         judgement = judge(call.model, watch)
         if judgement.verdict is Verdict.HEALTHY:
@@ -82,7 +86,12 @@ def judge(model: ManagedModel, watch: CanaryWatch) -> Judgement:
     rollout = model.spec.rollout
     margin = min(0.5, rollout.harm_budget * 100 / max(1, watch.percent))
     alpha = alpha_for(model.spec.evidence.alpha, attempt=watch.attempt)
-    return watch.evidence.judge(alpha=alpha, margins={"errors": margin, "slow": margin})
+    budget = rollout.harm_budget
+    return watch.evidence.judge(
+        alpha=alpha,
+        margins={"errors": margin, "slow": margin},
+        tolerances={"errors": budget, "slow": budget},
+    )
 
 
 def _count(desk: Desk, model: ManagedModel, served: Served, watch: CanaryWatch) -> CanaryWatch:
