@@ -67,7 +67,7 @@ def frequent_categories(schema: FeatureSchema, inputs: pd.DataFrame) -> list[lis
     min_rows = max(MIN_CATEGORY_ROWS, MIN_CATEGORY_SHARE * len(inputs))
     chosen = []
     for name in schema.categories:
-        counts = inputs[name].value_counts()
+        counts: pd.Series[Any] = inputs[name].value_counts()
         frequent = counts[counts >= min_rows].head(MAX_CATEGORIES)
         values = frequent.index if len(frequent) else counts.index[:1]
         chosen.append(sorted(values))

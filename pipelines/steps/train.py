@@ -21,10 +21,14 @@ from tools.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
+
+    Indices = NDArray[np.intp]
 
 SEARCH_ROWS = 20_000
-"""The newest of the training rows, on which candidates are compared: enough to rank them, and the
-search stays cheaper than the fit that follows."""
+"""On how many rows candidates are compared: enough to rank them, and cheaper than the fit that
+follows. They come from the whole history: on a year of flights the newest 20,000 alone judged worse
+in three of four months (log loss .571 against .498 in the worst)."""
 SAMPLE_ROWS = 1000
 
 
@@ -58,11 +62,11 @@ def train(
     training, validation, held = split.masks(times)
     rng = np.random.default_rng(seed)
     points = candidates(spec.training.families, spec.training.search_candidates, rng)
-    recent = np.flatnonzero(training)[-SEARCH_ROWS:]
+    shown = _spread(np.flatnonzero(training), SEARCH_ROWS)
     tried = []
     for point in points:
         begun = time.monotonic()
-        fitted = _fit(point, spec, frame.iloc[recent], labels[recent], model_step, seed)
+        fitted = _fit(point, spec, frame.iloc[shown], labels[shown], model_step, seed)
         losses = row_log_loss(fitted.predict_proba(frame[validation])[:, 1], labels[validation])
         tried.append(
             point.model_dump()
@@ -93,8 +97,14 @@ def _sample(rows: Path, spec: ManagedModelSpec) -> pd.DataFrame:
 
     columns = [spec.schema_.time_column, *spec.schema_.names]
     frame = pd.read_parquet(rows, columns=columns)
-    spread = np.linspace(0, len(frame) - 1, num=min(len(frame), SAMPLE_ROWS))
-    return frame.iloc[np.unique(spread.astype(int))]
+    return frame.iloc[_spread(np.arange(len(frame)), SAMPLE_ROWS)]
+
+
+def _spread(rows: Indices, wanted: int) -> Indices:
+    """At most ``wanted`` of the rows, evenly from first to last."""
+    places = np.linspace(0, len(rows) - 1, num=min(len(rows), wanted))
+    chosen: Indices = rows[np.unique(places.astype(int))]
+    return chosen
 
 
 def _fit(
