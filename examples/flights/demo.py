@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-SAMPLE = 0.3
-"""At 4 event days a second this is some 1,100 requests a second, which two cores serve with room
+SAMPLE = 0.4
+"""At 4 event days a second this is some 1,500 requests a second, which two cores serve with room
 left for training; the year then takes about three minutes."""
 
 

@@ -16,19 +16,16 @@ import pandas as pd
 from examples.flights.releases import BAD_RELEASE
 from examples.flights.replay import Replay
 from examples.flights.stage import Stage
-from examples.flights.story import Story
+from examples.flights.story import Mode, Story
 from examples.flights.world import Fault, Span, celsius_temperature, frozen_weather
 from tools.registry import ModelVersion
 
 WEATHER_FAULT = Span(pd.Timestamp("2013-09-09"), pd.Timestamp("2013-09-19"))
 """The weather feed freezes, and on the same day temperatures begin to arrive in Celsius."""
 
-BAD_RELEASE_AFTER = pd.Timestamp("2013-06-03")
-GOOD_RELEASE_AFTER = pd.Timestamp("2013-10-14")
-"""If no canary ran between the bad release and this day, the colleague ships the corrected
-release, so that there is a canary during which the controller can die."""
+RELEASE_DAYS = (pd.Timestamp("2013-03-14"), pd.Timestamp("2013-03-28"))
+"""When a colleague's team tries to release; the second day only if the gates refused the first."""
 
-_LAST_RELEASE = pd.Timestamp("2013-12-10")
 _KILL_AT_PERCENT = 25
 _POLL_S = 0.1
 
@@ -58,8 +55,9 @@ class Director:
         flights: pd.DataFrame,
         say: Callable[[str], None],
     ) -> None:
-        self.is_working = True
-        """Whether it waits for wall-clock work: a pipeline run or a controller's start."""
+        self.mode = Mode.WATCHING
+        """How fast event time may pass for what it does itself: slowly at first, until the
+        controller has looked for the first time, and during its releases and restarts."""
         self.bad_version = ""
         self.kill: Kill | None = None
         self._stage, self._story, self._replay = stage, story, replay
@@ -68,28 +66,25 @@ class Director:
 
     async def run(self) -> None:
         """The year's events, one after the other."""
-        await self._until(lambda: self._story.controllers_started > 0)
-        self.is_working = False
-        await self._until(lambda: self._is_due(BAD_RELEASE_AFTER))
-        if released := await self._release("route-history", BAD_RELEASE):
-            self.bad_version = released.version
-            await self._until(lambda: self._story.has_model_incident)
-            await self._until(lambda: not self._story.has_model_incident)
-        await self._until(lambda: self._is_canary_due() or self._is_due(GOOD_RELEASE_AFTER))
-        if not self._is_canary_due() and self._replay.position < _LAST_RELEASE:
-            await self._release("route-history-withdrawn", "")
-        await self._until(self._is_canary_due)
+        await self._until(lambda: self._story.is_attended)
+        self.mode = Mode.FREE
+        for attempt, day in enumerate(RELEASE_DAYS, start=1):
+            await self._until(lambda day=day: self._is_due(day))  # type: ignore[misc]
+            released = await self._release(f"route-history-{attempt}", BAD_RELEASE)
+            if released:
+                self.bad_version = released.version
+                await self._until(lambda: self._story.has_model_incident)
+                await self._until(lambda: not self._story.has_model_incident)
+                break
+        await self._until(lambda: self._story.is_judging_at_least(_KILL_AT_PERCENT))
         await self._kill_controller()
-
-    def _is_canary_due(self) -> bool:
-        return self._story.is_judging_at_least(_KILL_AT_PERCENT)
 
     def _is_due(self, after: pd.Timestamp) -> bool:
         """Teams coordinate: nobody releases into somebody else's rollout."""
         return self._replay.position >= after and not self._story.has_model_incident
 
     async def _release(self, name: str, model_step: str) -> ModelVersion | None:
-        self.is_working = True
+        self.mode = Mode.WORKING
         try:
             now = self._replay.position
             known = self._flights[self._flights["known_at"] <= now]
@@ -101,20 +96,20 @@ class Director:
             self._say(f"the release {name!r} is {fate}")
             return version
         finally:
-            self.is_working = False
+            self.mode = Mode.FREE
 
     async def _kill_controller(self) -> None:
-        self.is_working = True
+        self.mode = Mode.WORKING
         try:
             at, split = datetime.now(UTC), dict(self._story.split)
             await asyncio.to_thread(self._stage.kill_controller)
             self.kill = Kill(at=at, event_time=self._replay.position, split=split)
             self._say(f"kill -9: the controller is dead in the middle of a canary ({split})")
-            before = self._story.controllers_started
+            self._story.is_attended = False
             await asyncio.to_thread(self._stage.start_controller)
-            await self._until(lambda: self._story.controllers_started > before)
+            await self._until(lambda: self._story.is_attended)
         finally:
-            self.is_working = False
+            self.mode = Mode.FREE
 
     async def _until(self, happened: Callable[[], bool]) -> None:
         while not happened():

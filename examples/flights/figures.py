@@ -162,14 +162,14 @@ def _lanes(axes: Any, outcome: Outcome, end: pd.Timestamp) -> None:
 
 
 def _rollouts(points: Sequence[TrafficPoint]) -> list[list[TrafficPoint]]:
-    """Runs of consecutive points at which two versions had a weight."""
+    """Runs of points at which two versions had a weight, each with the point that ended it."""
     found: list[list[TrafficPoint]] = []
     was_shared = False
     for point in points:
         is_shared = len([w for w in point.weights.values() if w]) > 1
         if is_shared and not was_shared:
             found.append([])
-        if is_shared:
+        if is_shared or was_shared:
             found[-1].append(point)
         was_shared = is_shared
     return found

@@ -42,7 +42,6 @@ _REASONS = {
     kinds.STEP_VERIFIED: 1,
     kinds.INCIDENT_WAITING: 1,
     kinds.INCIDENT_ESCALATED: 1,
-    kinds.INCIDENT_RESOLVED: 1,
     kinds.PLAN_FAILED: 1,
 }
 """How many of an event's reasons fit the view; the journal has them all."""
@@ -50,6 +49,7 @@ _LONG = {kinds.INCIDENT_OPENED, kinds.DIAGNOSIS_MADE, kinds.EVIDENCE_JUDGED, kin
 """Reasons of these get a line each."""
 _NEXT_LINE = "\n" + 25 * " "
 _REASON_LENGTH = 240
+_SHORT_LENGTH = 100
 
 
 class LiveView:
@@ -102,7 +102,8 @@ class LiveView:
         if event.kind in _UNSAID or self._is_repeated(event):
             return
         told = tell(event)
-        reasons = [why[:_REASON_LENGTH] for why in told.why if why]
+        length = _REASON_LENGTH if event.kind in _LONG else _SHORT_LENGTH
+        reasons = [_cut(why, length) for why in told.why if why]
         line = Text(f"{_day(event)}  ")
         line.append(f"{event.actor:<17} ", style="dim")
         line.append(told.what, style=_STYLES.get(event.kind, ""))
@@ -140,6 +141,10 @@ class LiveView:
         repeated = answer in ("unknown", self._said.get(about))
         self._said[about] = answer
         return repeated
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _day(event: Event) -> str:

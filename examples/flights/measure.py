@@ -16,6 +16,7 @@ from examples.flights.outcome import (
     TrafficPoint,
     VersionServed,
 )
+from examples.flights.story import NOT_YET_LOOKING
 from examples.flights.year import Year
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
@@ -104,7 +105,7 @@ def tell_requests(year: Year) -> Requests:
 
 
 def tell_crash(year: Year, events: Sequence[Event]) -> Crash:
-    """The kill, and the first moment at which the successor held the target's lease."""
+    """The kill, and the first thing that the successor wrote about the target after its lease."""
     duplicated = duplicated_effects(events)
     kill = year.director.kill
     if kill is None:
@@ -112,7 +113,7 @@ def tell_crash(year: Year, events: Sequence[Event]) -> Crash:
     later = [
         pd.Timestamp(event.at)
         for event in events
-        if event.kind == kinds.LEASE_ACQUIRED and pd.Timestamp(event.at) > kill.at
+        if event.target and event.kind not in NOT_YET_LOOKING and pd.Timestamp(event.at) > kill.at
     ]
     return Crash(
         killed_at=kill.at.isoformat(),

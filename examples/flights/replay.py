@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -97,18 +96,6 @@ class Answers:
             "answered_at_s": self.answered_at_s,
         }
         return rows.assign(**columns)
-
-    def save(self, path: Path, request_ids: Sequence[str]) -> None:
-        """Write them as a compressed .npz."""
-        np.savez_compressed(
-            path,
-            request_id=np.array(request_ids, dtype=str),
-            status=self.status,
-            version=self.version.astype(str),
-            probability=self.probability,
-            latency_s=self.latency_s,
-            answered_at_s=self.answered_at_s,
-        )
 
 
 class Replay:

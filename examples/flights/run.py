@@ -43,6 +43,8 @@ from tools.artifact import load_predictor
 from tools.errors import Invalid, Refused, Unavailable
 from tools.registry import ModelVersion
 
+ANSWERS = "answers.parquet"
+"""In the home: every request with what came back for it."""
 MARKER = ".mendloop-demo"
 """Says that a folder was made by the demo and may be removed by it."""
 
@@ -73,6 +75,7 @@ def run_demo(settings: Settings) -> Outcome:
             year = _replay(stage, platform, flights, view)
             if not settings.keep_running:
                 stage.stop_controller()
+            year.rows.to_parquet(home.root / ANSWERS, index=False)
             outcome = _measure(stage, flights, first, year, began_s)
             _tell(outcome, settings, view)
             is_kept = settings.keep_running

@@ -38,6 +38,9 @@ _CANARY_TOOLS = frozenset(
 _CONTROLLER_START_S = 60.0
 """Imports are cold on a machine that has just set up its environment."""
 
+NOT_YET_LOOKING = frozenset({kinds.LEASE_ACQUIRED, kinds.LEASE_LOST})
+"""What a new controller writes about a target before it has seen anything of it."""
+
 
 class Mode(StrEnum):
     """What mendloop spends its time on. WORKING: a run, a server start, a decision; WATCHING: a
@@ -55,7 +58,8 @@ class Story:
         self.split: dict[str, int] = {}
         """Percent by version, as the last shift left it; empty before the first."""
         self.events: list[Event] = []
-        self.controllers_started = 0
+        self.is_attended = False
+        """Whether the newest controller has looked at the target, and not only taken its lease."""
         self._doing: dict[str, str] = {}
         """Open incident -> the tool in hand, ``deciding``, or ``waiting``."""
         self._model_incidents: set[str] = set()
@@ -86,6 +90,10 @@ class Story:
         return in_between and "judge_canary" in self._doing.values()
 
     def _fold(self, event: Event) -> None:
+        if event.kind == kinds.CONTROLLER_STARTED:
+            self.is_attended = False
+        elif event.target and event.kind not in NOT_YET_LOOKING:
+            self.is_attended = True
         match event.kind:
             case kinds.INCIDENT_OPENED | kinds.DIAGNOSIS_MADE | kinds.PLAN_MADE:
                 self._doing[event.incident] = "deciding"
@@ -101,8 +109,6 @@ class Story:
                 self._doing.pop(event.incident, None)
             case kinds.TRAFFIC_SHIFTED:
                 self.split = dict(event.payload["after"])
-            case kinds.CONTROLLER_STARTED:
-                self.controllers_started += 1
 
 
 class JournalFollower:

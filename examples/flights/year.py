@@ -22,7 +22,7 @@ from examples.flights.world import LabelFeed, replayed, request_bodies, through
 from infra.embedded.platform import Platform
 from tools.log_parts import append_labels, target_folder
 
-DAYS_PER_S = {Mode.WORKING: 0.15, Mode.WATCHING: 0.7, Mode.FREE: 4.0}
+DAYS_PER_S = {Mode.WORKING: 0.15, Mode.WATCHING: 1.0, Mode.FREE: 4.0}
 """Most event time that may pass in a second (see ``Pacer``). FREE leaves the controller, which
 looks twice a second, a few looks per day-long window of matured labels."""
 
@@ -68,7 +68,7 @@ async def replay_year(
         request_bodies(arrived),
         address=platform.predict_url.removeprefix("http://"),
         host=stage.model.spec.serving.host,
-        pacer=Pacer(lambda: DAYS_PER_S[Mode.WORKING if director.is_working else story.mode]),
+        pacer=Pacer(lambda: min(DAYS_PER_S[director.mode], DAYS_PER_S[story.mode])),
     )
     director = Director(
         stage, story, replay, flights, lambda text: view.world(replay.position, text)
@@ -78,7 +78,7 @@ async def replay_year(
     beside = [
         director.run(),
         _deliver_labels(stage, rows, replay),
-        _follow(follower, story, stage, director, view),
+        _follow(follower, story, stage, view),
         _tell_status(replay, story, view),
     ]
     try:
@@ -122,9 +122,7 @@ async def _deliver_labels(stage: Stage, rows: pd.DataFrame, replay: Replay) -> N
         await asyncio.sleep(_LABELS_EVERY_S)
 
 
-async def _follow(
-    follower: JournalFollower, story: Story, stage: Stage, director: Director, view: LiveView
-) -> None:
+async def _follow(follower: JournalFollower, story: Story, stage: Stage, view: LiveView) -> None:
     """Show what mendloop writes, and notice when its controller ends unasked."""
     while True:
         _take_in(follower, story, view)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -163,17 +162,6 @@ def test_nobody_at_the_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1.*Envoy"):
         asyncio.run(replay.run())
-
-
-def test_answers_survive_as_a_file(tmp_path: Path) -> None:
-    """For people who want to look at them later."""
-    replay = Replay(rows(2), [b"{}"] * 2, address="a:1", host="h", pacer=Pacer(lambda: 1.0))
-
-    replay.answers.save(tmp_path / "answers.npz", ["a", "b"])
-
-    kept = np.load(tmp_path / "answers.npz")
-    assert kept["request_id"].tolist() == ["a", "b"]
-    assert kept["status"].tolist() == [-1, -1]
 
 
 @given(

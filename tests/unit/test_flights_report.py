@@ -235,16 +235,18 @@ def test_traffic_tells_weight_and_observation_by_the_shift_in_force(outcome: Out
     assert outcome.traffic[-1].weights == {"2": 100.0}
 
 
-def test_crash_ends_with_the_successors_lease() -> None:
-    """The dead controller's own lease does not count."""
+def test_crash_ends_with_the_successors_first_look() -> None:
+    """A lease is not yet a look; what was written before the kill does not count."""
     journal = SqliteJournal(":memory:")
-    for second, holder in ((0, "first"), (10, "second")):
+    opened = {"goal": "g", "concern": "model", "trigger": "t", "summary": "s"}
+    for second, kind, payload in (
+        (0, kinds.INCIDENT_OPENED, opened),
+        (8, kinds.LEASE_ACQUIRED, {"holder": "second", "token": 2}),
+        (10, kinds.INCIDENT_RESUMED, {"reason": "taken over"}),
+    ):
+        at = datetime.fromtimestamp(BEGAN.timestamp() + second, UTC)
         journal.append(
-            kinds.LEASE_ACQUIRED,
-            at=datetime.fromtimestamp(BEGAN.timestamp() + second, UTC),
-            actor=holder,
-            target="default/flights",
-            payload={"holder": holder, "token": second},
+            kind, at=at, actor="a", target="default/flights", incident="inc-1", payload=payload
         )
     killed = datetime.fromtimestamp(BEGAN.timestamp() + 6, UTC)
     kill = Kill(at=killed, event_time=pd.Timestamp("2013-07-01"), split={"1": 75, "2": 25})

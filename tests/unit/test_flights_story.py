@@ -111,6 +111,17 @@ def test_canary_in_judgement_is_known_by_its_share(journal: SqliteJournal) -> No
     assert not told(journal).is_judging_at_least(25)
 
 
+def test_new_controller_attends_once_it_has_looked(journal: SqliteJournal) -> None:
+    """A start and a lease are not a look."""
+    journal.append(kinds.CONTROLLER_STARTED, at=NOW, actor="c", payload={"holder": "c"})
+    write(journal, kinds.LEASE_ACQUIRED, incident="", holder="c", token=1)
+    assert not told(journal).is_attended
+
+    write(journal, kinds.WINDOW_OBSERVED, incident="", start="a", end="b", rows=1)
+
+    assert told(journal).is_attended
+
+
 def test_follower_reads_each_event_once(tmp_path: Path) -> None:
     """While another process writes."""
     follower = JournalFollower(tmp_path / "mendloop.db")
