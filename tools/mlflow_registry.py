@@ -13,13 +13,14 @@ import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tools.artifact import artifact_digest
 from tools.errors import Invalid, Refused
 from tools.mlflow_connection import MlflowConnection
-from tools.registry import GateResult, ModelVersion, Registration
-from tools.values import Value, canonical_json, digest
+from tools.registry import ModelVersion, Registration
+from tools.values import canonical_json, digest
+from tools.version_document import FOREIGN, VersionDocument, document_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -36,31 +37,19 @@ _DOCUMENT = "mendloop/version.json"
 _MAX_PARAMETER = 6000  # MLflow's limit for the text of a parameter
 
 
-class _Document(Value):
-    """What a version is, besides its aliases."""
-
-    artifact_digest: str
-    data_digest: str
-    code_version: str
-    gates: tuple[GateResult, ...]
-    metrics: dict[str, float]
-    parameters: dict[str, Any]
-    reference: dict[str, Any]
-
-
 class MlflowRegistry:
     """Implements Registry."""
 
     def __init__(self, tracking_uri: str, artifact_root: str | Path) -> None:
         """``artifact_root`` (folder or URI) takes the artifacts of a registry used first by us."""
         self._mlflow = MlflowConnection(tracking_uri, str(artifact_root))
-        self._documents: dict[tuple[str, str], _Document] = {}
+        self._documents: dict[tuple[str, str], VersionDocument] = {}
 
     def register(self, registration: Registration, *, key: str) -> ModelVersion:
         """See Registry."""
         if not key:
             raise Invalid("expected an idempotency key", field="key")
-        document = _document(registration)
+        document = document_of(registration)
         with (
             self._mlflow.translated(f"register a version of {registration.model}"),
             self._mlflow.writing(),
@@ -151,7 +140,7 @@ class MlflowRegistry:
         return folder
 
     def _make(
-        self, client: MlflowClient, registration: Registration, document: _Document, key: str
+        self, client: MlflowClient, registration: Registration, document: VersionDocument, key: str
     ) -> MlflowVersion:
         """Run, artifacts, then the version: only the last makes it exist."""
         from mlflow.entities import Metric, Param, RunTag
@@ -164,7 +153,7 @@ class MlflowRegistry:
             DATA_DIGEST: document.data_digest,
             CODE_VERSION: document.code_version,
             DOCUMENT_DIGEST: digest(document.model_dump(mode="json")),
-            GATES: "passed" if _all_passed(document.gates) else "failed",
+            GATES: "passed" if document.gates_passed else "failed",
         }
         run = client.create_run(self._mlflow.experiment, tags={RUN_KEY: key}, run_name=key)
         run_id = run.info.run_id
@@ -225,10 +214,10 @@ class MlflowRegistry:
             created_at=created.isoformat(),
         )
 
-    def _document(self, client: MlflowClient, found: MlflowVersion) -> _Document:
+    def _document(self, client: MlflowClient, found: MlflowVersion) -> VersionDocument:
         expected = found.tags.get(DOCUMENT_DIGEST)
         if expected is None:
-            return _FOREIGN
+            return FOREIGN
         place = (found.name, str(found.version))
         if place not in self._documents:
             with tempfile.TemporaryDirectory() as folder:
@@ -239,7 +228,7 @@ class MlflowRegistry:
                     f"{_DOCUMENT} of {found.name} version {found.version} was changed after it "
                     "was registered; retire that version"
                 )
-            self._documents[place] = _Document.model_validate(content)
+            self._documents[place] = VersionDocument.model_validate(content)
         return self._documents[place]
 
     def _aliases(self, client: MlflowClient, model: str) -> dict[str, str]:
@@ -263,30 +252,6 @@ class MlflowRegistry:
                 raise
 
 
-_FOREIGN = _Document(
-    artifact_digest="",
-    data_digest="",
-    code_version="",
-    gates=(),
-    metrics={},
-    parameters={},
-    reference={},
-)
-"""What is known of a version that somebody else registered: no gate passed, nothing to fetch."""
-
-
-def _document(registration: Registration) -> _Document:
-    return _Document(
-        artifact_digest=artifact_digest(registration.artifact),
-        data_digest=registration.data_digest,
-        code_version=registration.code_version,
-        gates=registration.gates,
-        metrics=registration.metrics,
-        parameters=registration.parameters,
-        reference=registration.reference,
-    )
-
-
 def _search(client: MlflowClient, query: str) -> list[MlflowVersion]:
     """Every page of a search, oldest version first."""
     found: list[MlflowVersion] = []
@@ -297,10 +262,6 @@ def _search(client: MlflowClient, query: str) -> list[MlflowVersion]:
         token = page.token
         if not token:
             return sorted(found, key=lambda each: int(each.version))
-
-
-def _all_passed(gates: tuple[GateResult, ...]) -> bool:
-    return bool(gates) and all(gate.passed for gate in gates)
 
 
 def _quoted(text: str) -> str:
