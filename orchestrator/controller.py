@@ -96,7 +96,11 @@ class Controller:
 
     def start(self) -> None:
         """Write down that this controller begins, and which incidents it finds open."""
-        found = [i.id for i in self._incidents() if i.status in ("open", "waiting")]
+        incidents = self._incidents()
+        found = [i.id for i in incidents if i.status in ("open", "waiting")]
+        for incident in incidents:
+            if incident.id not in found:  # its controller may have died before it tidied up
+                self._checkpointer.delete_thread(incident.id)
         started = ControllerStarted(holder=self.holder, recovered=tuple(found))
         self.journal.append(
             kinds.CONTROLLER_STARTED,

@@ -27,7 +27,9 @@ class IncidentState(TypedDict, total=False):
     goal: str
     steps_taken: int
     attempts: dict[str, int]
-    """Operation name -> how often it was tried to the end."""
+    """Operation name -> how often it was tried to the end, with whatever result."""
+    failures: dict[str, int]
+    """Operation name -> how often that did not do what its contract says."""
     ruled_out: dict[str, str]
     """Operation name -> why it is not considered any more in this incident."""
     denied: dict[str, str]
@@ -91,6 +93,7 @@ def build_graph(
 
 def _node(name: str, work: Callable[[dict[str, Any], Session], dict[str, Any]]) -> Any:
     def node(state: IncidentState, runtime: Runtime[Session]) -> dict[str, Any]:
+        nodes.recall(dict(state), runtime.context)
         return work(dict(state), runtime.context)
 
     node.__name__ = name

@@ -60,7 +60,7 @@ def rule_on(
         diagnosis=DiagnosisContext(cause=None if cause == UNKNOWN else str(cause)),
         data=_data(session),
         traffic=_traffic(session, operation, served),
-        candidate=_candidate(served),
+        candidate=_candidate(session, served),
         budget=_budget(session),
         history=_history(session, operation, incident),
         pause=session.kill_switch.read(session.target),
@@ -117,10 +117,14 @@ def _traffic(session: Session, operation: Operation, served: Served | None) -> T
     )
 
 
-def _candidate(served: Served | None) -> CandidateContext:
-    if served is None or served.challenger is None:
+def _candidate(session: Session, served: Served | None) -> CandidateContext:
+    """The version that is being released; a promotion cut off half-way has made it champion."""
+    challenger = served.challenger if served else None
+    watch = session.memory.canary
+    if challenger is None and served and served.champion and watch:
+        challenger = served.champion if served.champion.version == watch.version else None
+    if served is None or challenger is None:
         return CandidateContext()
-    challenger = served.challenger
     server = served.servers.get(challenger.version)
     return CandidateContext(
         version=challenger.version,

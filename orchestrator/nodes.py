@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.contract import Holds, Operation
-from agents.facts import CAUSE, DATA_TRUST
+from agents.facts import CANARY, CAUSE, DATA_TRUST, UNKNOWN
 from agents.monitor.diagnose import diagnose_target
 from orchestrator import approvals, reporting
 from orchestrator.goals import RELEASE_DECIDED, Goal, goal_named
@@ -23,19 +23,24 @@ from policies.ruling import Decision
 State = dict[str, Any]
 MAX_STEPS = 60
 """Steps of one incident after which a person is asked: a loop is never left running."""
+TIDYING_STEPS = 6
+"""Steps beyond those that may be spent on leaving nothing half-way."""
+
+
+def recall(state: State, session: Session) -> None:
+    """What this incident's thread knows: the session may be new, or know another incident's."""
+    session.learn({CAUSE: state.get("cause") or UNKNOWN}, source="monitor.explain_drift")
 
 
 def observe(state: State, session: Session) -> State:
     """Read the world again; decide whether the incident is over."""
     session.look()
-    if state.get("cause"):
-        session.learn({CAUSE: state["cause"]}, source="monitor.explain_drift")
     goal = goal_named(state["goal"])
     if state.get("step"):
         return {"next": "verify"}
     if not goal.unmet(session.state.values()):
         return {"next": "close", "outcome": "resolved"}
-    if state.get("steps_taken", 0) >= MAX_STEPS:
+    if _is_given_up(state, session):
         return _escalate(f"{MAX_STEPS} steps did not reach the goal")
     if goal.needs_cause and not state.get("cause"):
         return {"next": "diagnose"}
@@ -54,10 +59,9 @@ def plan(state: State, session: Session) -> State:
     """Choose the next step: the first of the cheapest plan that is not forbidden."""
     goal = goal_named(state["goal"])
     chosen = _search(state, session, goal)
-    if isinstance(chosen, NoPlan) and goal is not RELEASE_DECIDED and goal.concern == "model":
-        # Before giving up, tidy: no challenger, no canary, no probation is left half-way.
-        tidy = _search(state, session, RELEASE_DECIDED)
-        chosen = tidy if isinstance(tidy, Plan) and tidy.steps else chosen
+    is_last = state.get("steps_taken", 0) >= MAX_STEPS
+    if goal.concern == "model" and (is_last or isinstance(chosen, NoPlan)):
+        chosen = _tidy(state, session) or chosen
     if isinstance(chosen, NoPlan):
         return _without_plan(state, session, chosen)
     names = [step.name for step in chosen.steps]
@@ -78,6 +82,7 @@ def guard(state: State, session: Session) -> State:
     change = {"last_ruling": reason}
     match ruling.decision:
         case Decision.ALLOW:
+            session.permitted = step.key
             return {"next": "act", **change}
         case Decision.REQUIRE_APPROVAL:
             return change | _approval(state, session, step, ruling.reasons)
@@ -91,6 +96,9 @@ def guard(state: State, session: Session) -> State:
 def act(state: State, session: Session) -> State:
     """Carry the step out under its key."""
     step = StepRecord.model_validate(state["step"])
+    permitted, session.permitted = session.permitted, ""
+    if permitted != step.key:
+        return {"next": "guard"}  # cut off in between: the values of that moment have passed
     acted, detail = carry_out(session, step)
     match acted:
         case Acted.DONE:
@@ -109,7 +117,7 @@ def verify(state: State, session: Session) -> State:
     found = check(session, step)
     match found.holds:
         case Holds.HOLDS:
-            return {"next": "observe", "step": {}}
+            return {"next": "observe", "step": {}, "attempts": _counted(state, step)}
         case Holds.UNKNOWN:
             return _sleep(state, session, found.detail, because=step.key)
         case Holds.BROKEN:
@@ -138,6 +146,29 @@ def _search(state: State, session: Session, goal: Goal) -> Plan | NoPlan:
         operations,
         {**state.get("ruled_out", {}), **state.get("denied", {})},
     )
+
+
+def _tidy(state: State, session: Session) -> Plan | None:
+    """Before giving up: no challenger, no canary, no probation is left half-way.
+
+    Traffic that nobody can judge any more is undecided, and goes back.
+    """
+    watch = session.memory.canary
+    if watch is not None and watch.outcome == "watching" and not state.get("denied"):
+        ended = watch.model_copy(update={"outcome": "undecided"})
+        memory = session.memory.model_copy(update={"canary": ended})
+        session.remember(memory, [], incident=state["incident"])
+        session.learn({CANARY: "undecided"}, source="orchestrator.plan")
+    found = _search(state, session, RELEASE_DECIDED)
+    return found if isinstance(found, Plan) and found.steps else None
+
+
+def _is_given_up(state: State, session: Session) -> bool:
+    """Past the last step, once nothing is left half-way or that too does not succeed."""
+    over = state.get("steps_taken", 0) - MAX_STEPS
+    is_tidy = not RELEASE_DECIDED.unmet(session.state.values())
+    is_model = goal_named(state["goal"]).concern == "model"
+    return over >= 0 and (is_tidy or not is_model or over >= TIDYING_STEPS)
 
 
 def _begin(state: State, session: Session, operation: Operation) -> State:
@@ -178,12 +209,21 @@ def _rule_out(
 ) -> State:
     """Close this way, at once or when its attempts are used up, and look again."""
     name = step.operation.name
-    attempts = {**state.get("attempts", {}), name: step.attempt}
-    limit = session.tools[step.operation.tool].contract.max_attempts
-    change: State = {"next": "observe", "step": {}, "attempts": attempts}
-    if for_good or step.attempt >= limit:
+    failures = state.get("failures", {}).get(name, 0) + 1
+    change: State = {
+        "next": "observe",
+        "step": {},
+        "attempts": _counted(state, step),
+        "failures": {**state.get("failures", {}), name: failures},
+    }
+    if for_good or failures >= session.tools[step.operation.tool].contract.max_attempts:
         change["ruled_out"] = {**state.get("ruled_out", {}), name: reason}
     return change
+
+
+def _counted(state: State, step: StepRecord) -> dict[str, int]:
+    """The next step of this name is another act, with another key."""
+    return {**state.get("attempts", {}), step.operation.name: step.attempt}
 
 
 def _approval(state: State, session: Session, step: StepRecord, reasons: tuple[str, ...]) -> State:
@@ -192,6 +232,7 @@ def _approval(state: State, session: Session, step: StepRecord, reasons: tuple[s
         case "pending":
             return {"next": "approve", "approval": answer.approval}
         case "given":
+            session.permitted = step.key
             return {"next": "act"}
         case "rejected" | "expired":
             reason = f"{answer.status} {answer.by}: {answer.reason}"

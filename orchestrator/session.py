@@ -37,6 +37,9 @@ class Session:
     state: SharedState = field(default_factory=SharedState)
     event_time: str = ""
     """The prediction log's watermark at the last look."""
+    permitted: str = ""
+    """Key of the step that the guardrails let pass just now; good for one act, forgotten in a
+    crash."""
 
     @property
     def target(self) -> str:

@@ -54,6 +54,15 @@ class Acted(StrEnum):
     BLOCKED = "blocked"
 
 
+_ACTED: dict[Result, Acted] = {
+    "applied": Acted.DONE,
+    "already": Acted.DONE,
+    "refused": Acted.BLOCKED,
+    "unavailable": Acted.BLOCKED,
+    "failed": Acted.BLOCKED,
+}
+
+
 def new_step(
     session: Session, operation: Operation, *, incident: str, number: int, attempt: int
 ) -> StepRecord:
@@ -81,6 +90,9 @@ def act(session: Session, step: StepRecord) -> tuple[Acted, str]:
     """Carry the step out once, whatever happened before; says how it ended and why."""
     if not session.holds_lease():
         return Acted.AGAIN, "the lease on this target is lost; nothing is done"
+    known = _outcome_of(session, step)
+    if known is not None:
+        return _ACTED[known.result], known.detail
     if not _is_written(session, step, kinds.STEP_INTENDED):
         _write_intent(session, step)
     tool = session.tools[step.operation.tool]
@@ -129,7 +141,14 @@ def call_of(session: Session, step: StepRecord) -> Call:
 
 def is_answered(session: Session, step: StepRecord) -> bool:
     """Whether the step's act has an outcome; an intent without one may have taken effect."""
-    return _is_written(session, step, kinds.STEP_OUTCOME)
+    return _outcome_of(session, step) is not None
+
+
+def _outcome_of(session: Session, step: StepRecord) -> StepOutcome | None:
+    """What a controller wrote that died right after it: the step is not taken a second time."""
+    written = session.recorder.journal.events(incident=step.incident, kinds=[kinds.STEP_OUTCOME])
+    found = [event.read(StepOutcome) for event in written if event.payload["key"] == step.key]
+    return found[-1] if found else None
 
 
 def _is_written(session: Session, step: StepRecord, kind: str) -> bool:

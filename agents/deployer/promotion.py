@@ -145,28 +145,34 @@ class SwitchBack:
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
         served = look(desk, call.model)
         former, champion = served.former, served.must_champion()
-        if former is None:
-            return Receipt(already=True, detail="no former champion is left to switch back to")
+        # Taken up half-way, the aliases have moved already: the probation says who has to go.
+        broken = memory.probation.version if memory.probation else champion.version
+        if former is None and champion.version == broken:
+            raise Refused("no former champion is left to switch back to")
+        if former is not None:
+            self._restore(desk, call, served, former)
+        restored = former or champion
+        desk.workloads.stop(call.model.target, broken, key=call.key, token=call.token)
+        return Receipt(
+            detail=f"version {restored.version} is the champion again",
+            before={"champion": broken},
+            after={"champion": restored.version},
+            memory=memory.model_copy(
+                update={
+                    "probation": None,
+                    "performance": None,
+                    "refused": (*memory.refused, broken),
+                }
+            ),
+        )
+
+    def _restore(self, desk: Desk, call: Call, served: Served, former: ModelVersion) -> None:
         if not served.is_ready(former):
             raise Refused(f"the server of former champion {former.version} is not ready")
         _shift_all(desk, call, former)
         name = call.model.spec.model
         desk.registry.set_alias(name, CHAMPION_ALIAS, former.version, key=call.key)
         desk.registry.delete_alias(name, FORMER_ALIAS, key=call.key)
-        if champion.version != former.version:
-            desk.workloads.stop(call.model.target, champion.version, key=call.key, token=call.token)
-        return Receipt(
-            detail=f"version {former.version} is the champion again",
-            before={"champion": champion.version},
-            after={"champion": former.version},
-            memory=memory.model_copy(
-                update={
-                    "probation": None,
-                    "performance": None,
-                    "refused": (*memory.refused, champion.version),
-                }
-            ),
-        )
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
         served = look(desk, call.model)

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Verification, is_
 from agents.facts import CANARY, CHALLENGER, PROVED, SHARE, SKEW
-from agents.memory import TargetMemory
+from agents.memory import CanaryWatch, TargetMemory
 from agents.ports import Desk
 from agents.served import look
 from tools.artifact import load_predictor
@@ -29,7 +29,7 @@ class CheckTrainingServingSkew:
         purpose="Compare what the challenger's server answered with its registered artifact.",
         concern="model",
         undo="nothing to undo",
-        deadline_s=120.0,
+        deadline_s=7 * 86400.0,  # the document's step deadline rules, see verify
         changes_production=False,
     )
 
@@ -55,9 +55,7 @@ class CheckTrainingServingSkew:
         challenger = look(desk, call.model).must_challenger()
         served = _served_rows(desk, call.model, challenger.version)
         if len(served) < ROWS:
-            return Verification(
-                holds=Holds.UNKNOWN, detail=f"{len(served)} of {ROWS} served rows are logged"
-            )
+            return _too_few(desk, call, memory, f"{len(served)} of {ROWS} served rows are logged")
         folder = desk.registry.fetch(challenger.model, challenger.version, desk.artifacts)
         expected = load_predictor(folder).predict(served)
         apart = max(
@@ -81,10 +79,26 @@ class CheckTrainingServingSkew:
         )
 
 
+def _too_few(desk: Desk, call: Call, memory: TargetMemory, detail: str) -> Verification:
+    """Unknown until the step's deadline; then the canary goes back, undecided."""
+    waited_s = desk.clock.monotonic_s() - call.started_s
+    limit_s = call.model.spec.rollout.step_deadline.total_seconds()
+    if 0 <= waited_s < limit_s:
+        return Verification(holds=Holds.UNKNOWN, detail=detail)
+    return Verification(
+        holds=Holds.BROKEN,
+        detail=f"no decision within {limit_s:g} s: {detail}",
+        facts={CANARY: "undecided"},
+        memory=memory.model_copy(update={"canary": _ended(memory, "undecided")}),
+    )
+
+
 def _found(memory: TargetMemory) -> TargetMemory:
-    canary = memory.canary
-    ended = canary.model_copy(update={"outcome": "harmful"}) if canary else None
-    return memory.model_copy(update={"skew": "found", "canary": ended})
+    return memory.model_copy(update={"skew": "found", "canary": _ended(memory, "harmful")})
+
+
+def _ended(memory: TargetMemory, outcome: str) -> CanaryWatch | None:
+    return memory.canary.model_copy(update={"outcome": outcome}) if memory.canary else None
 
 
 def _served_rows(desk: Desk, model: ManagedModel, version: str) -> list[dict[str, Any]]:

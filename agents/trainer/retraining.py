@@ -60,10 +60,10 @@ class Retrain:
             desk.runs.submit(_request(desk, call, pinned), key=call.key)
         watermark = desk.log.extent(call.model.target).watermark
         began = watermark.isoformat() if watermark else ""
-        known = before.phase is not RunPhase.ABSENT
-        retrains = memory.retrains if known else (*memory.retrains, began)
+        # Counted with the outcome, in one write: whoever finds the run without it counts it now.
+        retrains = (*memory.retrains, began)
         return Receipt(
-            already=known,
+            already=before.phase is not RunPhase.ABSENT,
             detail=f"pipeline run {call.key} on sha256:{pinned.digest[:12]}",
             after={"run": call.key, "digest": pinned.digest},
             memory=memory.model_copy(update={"retrains": retrains}),

@@ -1,0 +1,183 @@
+"""The controller is killed at every step boundary; the next one finishes, and no promise breaks.
+
+By default a sample of the points with a fixed seed; ``MENDLOOP_EVERY_CRASH=1`` kills at all of
+them, ``MENDLOOP_CRASH_AT=<scenario>/<point>`` at one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from stage import Stage, quick_world
+
+from orchestrator.controller import Controller
+from simulations.crashes import Killed, Point, Trigger
+from simulations.faults import Fault, no_fault
+from simulations.population import CHANGED
+from simulations.rehearsal import incidents_of
+from simulations.releases import Release
+from simulations.world import World
+
+EVERY = os.environ.get("MENDLOOP_EVERY_CRASH") == "1"
+ONLY = os.environ.get("MENDLOOP_CRASH_AT", "")
+MOST_TICKS = 60
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Something that happens to a world, and how many of its points a default run kills at."""
+
+    name: str
+    begin: Callable[[World], None]
+    sample: int
+    hours: int = 1
+    probation: str = "6h"
+
+
+def good_release(world: World) -> None:
+    world.submit_challenger(Release())
+
+
+def bad_release(world: World) -> None:
+    world.submit_challenger(Release(error_rate=0.2, slow_rate=0.1))
+
+
+def worse_release(world: World) -> None:
+    world.submit_challenger(Release(model=replace(CHANGED, weight=-0.4)))
+
+
+SCENARIOS = {
+    s.name: s
+    for s in (
+        Scenario("promote-and-retire", good_release, sample=60),
+        Scenario("roll-back", bad_release, sample=25),
+        Scenario("switch-back", worse_release, sample=25, hours=3, probation="3d"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What must be the same however often the controller died."""
+
+    incidents: tuple[tuple[str, str, str], ...]
+    aliases: tuple[tuple[str, str], ...]
+    servers: tuple[str, ...]
+    shares: tuple[tuple[str, int], ...]
+    refused: tuple[str, ...]
+
+
+class Run:
+    """One run of a scenario; a controller that is killed is followed by another."""
+
+    def __init__(self, scenario: Scenario, folder: Path, point: Point | None) -> None:
+        self.world = quick_world(folder, rollout={"probation": scenario.probation})
+        self.stage = Stage(self.world)
+        self.trigger = Trigger(point)
+        self._scenario = scenario
+        self._fault: Fault = no_fault
+        self._controller: Controller | None = None
+
+    def play(self) -> list[Point]:
+        """To the end and a little longer; the points that were passed until the end."""
+        for _ in range(2):
+            self.tick(hours=3)
+        self._scenario.begin(self.world)
+        self._fault, self._controller = self.trigger, None
+        for _ in range(MOST_TICKS):
+            self.tick()
+            if is_over(self.world) and self._controller is not None:
+                break
+        points = self.trigger.points()
+        for _ in range(3):  # what is left must stay as it is, whoever dies now
+            self.tick()
+        self.world.ledger.check_end()
+        return points
+
+    def tick(self, *, hours: int = 0) -> None:
+        self.world.step(hours=hours or self._scenario.hours)
+        try:
+            if self._controller is None:
+                self._controller = self.stage.controller(self._fault)
+            self._controller.tick()
+        except Killed:
+            assert self.trigger.is_dead
+        if self.trigger.is_dead and self._fault is self.trigger:
+            self._fault, self._controller = no_fault, None
+
+    def ending(self) -> Ending:
+        standing = self.world.standing()
+        return Ending(
+            incidents=tuple((i.goal, i.status, i.outcome) for i in incidents_of(self.world)),
+            aliases=tuple(sorted(standing.aliases.items())),
+            servers=tuple(sorted(standing.servers)),
+            shares=tuple(standing.shares.items()),
+            refused=self._refused(),
+        )
+
+    def wrong(self, expected: Ending) -> list[str]:
+        """What is wrong with the run; empty when every promise held."""
+        found = list(dict.fromkeys(self.world.ledger.broken)) + self.stage.defects
+        if not self.trigger.is_dead:
+            found.append("the point was never reached")
+        if self.ending() != expected:
+            found.append(f"ended as {self.ending()}, expected {expected}")
+        if self.world.failed.get("", 0):
+            found.append(f"{self.world.failed['']} requests met no server")
+        if self.stage.threads():
+            found.append(f"{self.stage.threads()} threads are left in the checkpoints")
+        return found
+
+    def _refused(self) -> tuple[str, ...]:
+        saved = self.world.journal.last("memory.saved", target=self.world.target)
+        return tuple(saved.payload["memory"]["refused"]) if saved else ()
+
+
+def is_over(world: World) -> bool:
+    found = incidents_of(world)
+    return bool(found) and all(i.status in ("resolved", "escalated") for i in found)
+
+
+def chosen(points: list[Point], sample: int) -> list[Point]:
+    """All of them on demand; otherwise the same sample each time, mostly around writes."""
+    if EVERY or len(points) <= sample:
+        return points
+    writes = [p for p in points if p.is_write]
+    reads = [p for p in points if not p.is_write]
+    rng = random.Random(2013)
+    few = min(len(reads), sample // 5)
+    return rng.sample(writes, min(len(writes), sample - few)) + rng.sample(reads, few)
+
+
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+def test_a_controller_killed_anywhere_is_taken_over_without_a_trace(name: str) -> None:
+    """No effect twice, none forgotten, no weight that nobody watches, and the same end."""
+    scenario = SCENARIOS[name]
+    wanted, _, at = ONLY.partition("/")
+    if ONLY and wanted != name:
+        pytest.skip(f"MENDLOOP_CRASH_AT asks for {ONLY}")
+    with tempfile.TemporaryDirectory() as folder:
+        undisturbed = Run(scenario, Path(folder), None)
+        points = undisturbed.play()
+        expected = undisturbed.ending()
+    assert undisturbed.world.ledger.broken == []
+    failures = {}
+    picked = [Point.parse(at)] if ONLY else chosen(points, scenario.sample)
+    for point in picked:
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(scenario, Path(folder), point)
+            run.play()
+            if wrong := run.wrong(expected):
+                failures[str(point)] = wrong
+    told = "\n".join(
+        f"{point}: {'; '.join(wrong)[:900]}\n  replay: MENDLOOP_CRASH_AT={name}/{point} "
+        f"pytest tests/simulation/test_crashes.py"
+        for point, wrong in failures.items()
+    )
+    assert not failures, f"{len(failures)} of {len(picked)} kills broke a promise:\n{told}"
