@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.errors import Invalid
-from tools.profile_query import query_profile, reference_query_profile
+from tools.profile_query import SAMPLE_ROWS, query_profile, reference_query_profile
 from tools.statistics.drift import (
     JOINT_SHARE,
     DriftReport,
@@ -17,7 +17,7 @@ from tools.statistics.drift import (
 )
 from tools.statistics.joint import MAX_ROWS, joint_shift
 from tools.statistics.joint_shift import JointShift
-from tools.statistics.profile import Profile
+from tools.statistics.profile import Profile, current_profile, reference_profile
 from tools.table_files import ColumnKind, TableFile, TableReader
 
 
@@ -64,13 +64,28 @@ def compare_files(
     with TableReader() as reader:
         before, now = reader.open(reference), reader.open(current)
         numbers, categories, skipped = _columns(before, now)
-        profile = reference_query_profile(before.table, numbers=numbers, categories=categories)
-        latest = query_profile(now.table, profile)
+        profile = _reference(before, numbers, categories)
+        latest = _current(now, profile)
         together = None
         if joint:
             together = _joint(before, now, numbers, categories, alpha, tolerance, seed)
     report = compare(profile, latest, alpha=alpha, tolerance=tolerance, joint=together)
     return FileDrift(reference, current, profile, latest, report, skipped)
+
+
+def _reference(file: TableFile, numbers: tuple[str, ...], categories: tuple[str, ...]) -> Profile:
+    """Small files are counted in memory: building the query takes longer than they do."""
+    if file.rows > SAMPLE_ROWS:
+        return reference_query_profile(file.table, numbers=numbers, categories=categories)
+    frame = file.typed(numbers, categories).to_pandas()
+    return reference_profile(frame, numbers=numbers, categories=categories)
+
+
+def _current(file: TableFile, reference: Profile) -> Profile:
+    if file.rows > SAMPLE_ROWS:
+        return query_profile(file.table, reference)
+    table = file.typed(tuple(reference.numbers), tuple(reference.categories))
+    return current_profile(table.to_pandas(), reference)
 
 
 def _joint(

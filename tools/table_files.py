@@ -39,6 +39,13 @@ class TableFile:
     def __init__(self, path: Path, table: ir.Table, kinds: dict[str, ColumnKind], rows: int):
         self.path, self.table, self.kinds, self.rows = path, table, kinds, rows
 
+    def typed(self, numbers: tuple[str, ...], categories: tuple[str, ...]) -> ir.Table:
+        """Some columns, numbers as float64 and categories as text."""
+        return self.table.select(
+            **{name: self.table[name].cast("float64") for name in numbers},
+            **{name: self.table[name].cast("string") for name in categories},
+        )
+
     def sample(self, columns: tuple[str, ...], most: int) -> pd.DataFrame:
         """At most about ``most`` rows of some columns, spread over the file, always the same."""
         import ibis

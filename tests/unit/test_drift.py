@@ -17,6 +17,7 @@ from tools.statistics.profile import current_profile, reference_profile
 from tools.statistics.verdict import Verdict
 
 SIZES = st.integers(1, 10**7)
+SHARES = st.integers(0, 1000).map(lambda k: k / 1000)
 
 
 def _normals(
@@ -34,6 +35,7 @@ def _report(before: pd.DataFrame, now: pd.DataFrame, **rates: float) -> DriftRep
     return compare(reference, current_profile(now, reference), **rates)
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES, st.floats(1e-9, 0.3), st.floats(1.01, 2), st.integers(1, 300))
 def test_bands_nest(n: int, m: int, delta: float, factor: float, cells: int) -> None:
     """More rows or more permitted error never widen a band."""
@@ -97,7 +99,8 @@ def test_the_bound_of_categories_covers_what_happens(cells: int) -> None:
     assert missed <= 25
 
 
-@given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0, 1), st.floats(0, 1))
+@settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 3000), SHARES, SHARES)
 def test_the_noise_estimate_of_categories_is_not_too_small(
     n: int, m: int, p: float, q: float
 ) -> None:

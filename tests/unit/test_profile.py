@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tools.errors import Invalid
@@ -31,6 +31,7 @@ def _frame(values: list[float]) -> pd.DataFrame:
     return pd.DataFrame({"x": np.array(values, dtype=float), "c": pd.Series(names, dtype=object)})
 
 
+@settings(deadline=None)
 @given(NUMBERS, NUMBERS, NUMBERS)
 def test_merging_profiles_equals_profiling_the_union(
     a: list[float], b: list[float], c: list[float]
@@ -47,6 +48,7 @@ def test_merging_profiles_equals_profiling_the_union(
     assert both.categories == union.categories
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_every_row_is_counted_once(values: list[float]) -> None:
     """Bins are (a, b]; nothing falls between them, infinities and missing included."""
@@ -59,6 +61,7 @@ def test_every_row_is_counted_once(values: list[float]) -> None:
         assert sum(number.counts[: i + 1]) == int((known <= edge).sum())
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_a_profile_survives_json(values: list[float]) -> None:
     """It is stored with the model version."""
