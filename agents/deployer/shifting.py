@@ -40,6 +40,7 @@ class StartCanary:
         concern="model",
         undo="roll_back",
         deadline_s=30.0,
+        is_per_challenger=True,
     )
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
@@ -64,6 +65,7 @@ class AdvanceCanary:
         concern="model",
         undo="roll_back",
         deadline_s=30.0,
+        is_per_challenger=True,
     )
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
@@ -191,11 +193,16 @@ def _watch(
         return CanaryWatch(
             version=challenger.version,
             percent=percent,
-            stable=champion,
-            challenger=challenger,
+            stable=_in_short(champion),
+            challenger=_in_short(challenger),
             evidence=CanaryEvidence(),
         )
     return watch.model_copy(update={"percent": percent, "baseline": None})
+
+
+def _in_short(version: ModelVersion) -> ModelVersion:
+    """Without its reference profile: memory is written at every look and has to stay small."""
+    return version.model_copy(update={"reference": {}})
 
 
 def _shift(desk: Desk, call: Call, split: TrafficSplit, *, expect: TrafficSplit | None) -> None:
