@@ -76,7 +76,9 @@ class Contract(Value):
     deadline_s: float
     """Wall-clock seconds after which an unfinished step counts as broken."""
     max_attempts: int = 1
-    """How often the same step may be tried in one incident."""
+    """How often the same step may fail in one incident."""
+    is_per_challenger: bool = False
+    """About one challenger: its failures do not count against the next one."""
     is_safe_return: bool = False
     """Leads back to a safe state: budgets, cool-downs and freezes do not hold it up."""
     changes_production: bool = True

@@ -23,6 +23,7 @@ from policies.ruling import Decision
 State = dict[str, Any]
 MAX_STEPS = 60
 """Steps of one incident after which a person is asked: a loop is never left running."""
+WITHDRAW = "withdraw_challenger"
 TIDYING_STEPS = 6
 """Steps beyond those that may be spent on leaving nothing half-way."""
 
@@ -117,7 +118,8 @@ def verify(state: State, session: Session) -> State:
     found = check(session, step)
     match found.holds:
         case Holds.HOLDS:
-            return {"next": "observe", "step": {}, "attempts": _counted(state, step)}
+            change = {"next": "observe", "step": {}, "attempts": _counted(state, step)}
+            return change | _taken_back(state, session, step)
         case Holds.UNKNOWN:
             return _sleep(state, session, found.detail, because=step.key)
         case Holds.BROKEN:
@@ -219,6 +221,24 @@ def _rule_out(
     if for_good or failures >= session.tools[step.operation.tool].contract.max_attempts:
         change["ruled_out"] = {**state.get("ruled_out", {}), name: reason}
     return change
+
+
+def _taken_back(state: State, session: Session, step: StepRecord) -> State:
+    """What is learned when a challenger had to go: what made it failed once, and the next one
+    may be tried from the beginning."""
+    if step.operation.tool != WITHDRAW:
+        return {}
+    failures, ruled_out = dict(state.get("failures", {})), dict(state.get("ruled_out", {}))
+    for name in sorted({*state.get("attempts", {}), *failures, *ruled_out}):
+        contract = session.tools[name.partition("(")[0]].contract
+        if contract.is_per_challenger:
+            failures.pop(name, None)
+            ruled_out.pop(name, None)
+        elif contract.undo == WITHDRAW:
+            failures[name] = failures.get(name, 0) + 1
+            if failures[name] >= contract.max_attempts:
+                ruled_out[name] = f"{failures[name]} of its challengers or runs failed"
+    return {"failures": failures, "ruled_out": ruled_out}
 
 
 def _counted(state: State, step: StepRecord) -> dict[str, int]:

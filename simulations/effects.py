@@ -34,6 +34,8 @@ class Standing:
     """Version to percent, as the document says it."""
     receipt: str = ""
     """Key of the last write of the route."""
+    is_edited: bool = False
+    """Whether somebody else wrote the weights last."""
     servable: frozenset[str] = frozenset()
     """Versions whose gates passed and whose server answers."""
 
@@ -97,7 +99,7 @@ class Ledger:
                 self.broken.append(f"version {version} is not servable and gets {share} %")
         settled = {standing.aliases.get("champion"), standing.aliases.get("former")}
         share = sum(p for v, p in standing.shares.items() if v not in settled)
-        if share:
+        if share and not standing.is_edited:
             self._check_candidate(share)
 
     def _check_candidate(self, share: int) -> None:

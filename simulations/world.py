@@ -155,14 +155,16 @@ class World:
             aliases = {alias: v.version for alias, v in found.items() if v is not None}
             servers = {s.version: s for s in self.workloads.servers(self.target)}
             document = self.traffic.read(*self._route)
+            route = read_state(document, self.document.spec.serving.host)
             gated = {v.version for v in self.registry.versions(name) if v.gates_passed}
             up = {v for v in servers if self.workloads.answers(self.target, v)}
             return Standing(
                 aliases=aliases,
                 servers={version: server.key for version, server in servers.items()},
                 masked={version: server.config.masked for version, server in servers.items()},
-                shares=_shares(document, self.document),
-                receipt=read_state(document, self.document.spec.serving.host).receipt,
+                shares=dict(route.split.shares),
+                receipt=route.receipt,
+                is_edited=bool(route.edited),
                 servable=frozenset(gated & up),
             )
 
@@ -276,9 +278,8 @@ class World:
         masked = self.workloads.read(self.target, version).config.masked
         seen = rows.assign(**dict.fromkeys(masked, np.nan))
         probability = np.clip(release.model.probability(seen) + release.skew, 0.0, 1.0)
-        return rows.assign(
-            version=version, probability=probability, masked=[masked for _ in range(len(rows))]
-        )
+        told = pd.Series([masked] * len(rows), index=rows.index, dtype=object)
+        return rows.assign(version=version, probability=probability, masked=told)
 
     def _answer(self, requests: int, split: dict[str, int]) -> None:
         rng = np.random.default_rng([self._seed, 4, self._steps])

@@ -34,6 +34,7 @@ class DeployChallenger:
         concern="model",
         undo="withdraw_challenger",
         deadline_s=120.0,
+        is_per_challenger=True,
     )
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:

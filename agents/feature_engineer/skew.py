@@ -31,6 +31,7 @@ class CheckTrainingServingSkew:
         undo="nothing to undo",
         deadline_s=7 * 86400.0,  # the document's step deadline rules, see verify
         changes_production=False,
+        is_per_challenger=True,
     )
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:

@@ -26,6 +26,7 @@ class JudgeCanary:
         undo="roll_back",
         deadline_s=7 * 86400.0,  # the document's step deadline rules, see verify
         changes_production=False,
+        is_per_challenger=True,
     )
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
