@@ -25,6 +25,9 @@ DEFAULT_EDGES_MS = (1, 2, 5, 10, 20, 25, 50, 75, 100, 150, 200, 250, 300, 400, 5
 """Duration edges in ms; a latency objective must be one of them (see ``tools/scrape.py``)."""
 _LONG_EDGES_MS = (1_000, 1_500, 2_000, 3_000, 5_000, 10_000, 30_000)
 
+CLUSTER_HEADER = "x-upstream-cluster"
+"""On answers that Envoy gives in a server's place (a timeout, a reset): whose place it was."""
+
 _FAILURE_FLAGS = ["UF", "UC", "UT", "UR", "UO", "UH", "LR", "UPE"]
 """Envoy's response flags for answers that failed after a good status line had gone out."""
 
@@ -92,6 +95,7 @@ def _listener(folder: Path, listen: str, port: int) -> dict[str, Any]:
         },
         # A request keeps the x-request-id that its client gave it: the prediction log names it so.
         "preserve_external_request_id": True,
+        "local_reply_config": {"mappers": [_name_cluster()]},
         "access_log": [_duration_log(ANSWERED, None), _duration_log(FAILED, _failed_only())],
         "http_filters": [
             {
@@ -114,6 +118,11 @@ def _listener(folder: Path, listen: str, port: int) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _name_cluster() -> dict[str, Any]:
+    header = {"key": CLUSTER_HEADER, "value": "%UPSTREAM_CLUSTER_RAW%"}
+    return {"filter": _status_at_least(400), "headers_to_add": [{"header": header}]}
 
 
 def _duration_log(name: str, failed_only: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,10 +14,14 @@ from typing import cast
 
 import httptools
 
+from tools import envoy_bootstrap
+
 NO_ANSWER = 0
 """Status of a request whose connection broke or that was not answered in time."""
 
 VERSION_HEADER = b"x-model-version"
+CLUSTER_HEADER = envoy_bootstrap.CLUSTER_HEADER.encode()
+"""Where Envoy answers in a version's place, as after a timeout: ``namespace/name/v<version>``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Answer:
     status: int
     body: bytes
     version: str
-    """The version that answered according to the response's header; empty when it does not say."""
+    """The version that answered or failed to, according to the response's headers; else empty."""
     latency_s: float
 
 
@@ -44,7 +48,6 @@ class Connection(asyncio.Protocol):
         self._sent_s = 0.0
         self._body = b""
         self._version = ""
-        self._failed_version = ""
 
     @property
     def is_open(self) -> bool:
@@ -92,8 +95,11 @@ class Connection(asyncio.Protocol):
             self._finish(NO_ANSWER)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == VERSION_HEADER:
+        header = name.lower()
+        if header == VERSION_HEADER:
             self._version = value.decode("latin-1")
+        elif header == CLUSTER_HEADER:
+            self._version = value.decode("latin-1").rpartition("/v")[2]
 
     def on_body(self, body: bytes) -> None:
         self._body += body

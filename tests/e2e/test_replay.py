@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import threading
 import time
 import warnings
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from examples.flights.client import Answer, Connection, http_post
 from examples.flights.data import load_flights
 from examples.flights.replay import Pacer, Replay
 from examples.flights.stage import DOCUMENT
@@ -26,6 +28,7 @@ from pipelines.families import Candidate, make_classifier
 from pipelines.features import build_model
 from tools.artifact import artifact_digest, load_predictor, save_artifact
 from tools.documents import load_document
+from tools.local_processes import LocalWorkloads
 from tools.log_parts import append_labels, target_folder
 from tools.managed_model import ManagedModel
 from tools.model_inputs import model_frame
@@ -36,6 +39,7 @@ from tools.workloads import ServerPhase, ServerRequest
 
 MODEL = load_document(DOCUMENT, ManagedModel)
 SCHEMA = MODEL.spec.schema_
+STAND_IN = Path(__file__).parents[1] / "stand_in" / "server.py"
 ROUTE = ("default", "flights", "flights")
 DEADLINE_S = 60.0
 
@@ -165,3 +169,46 @@ def test_shifting_traffic_under_load_fails_no_request(
     assert set(met.head(1000)) == {"1"}
     assert set(met) == {"1", "2"}
     assert set(met.tail(200)) == {"2"}
+
+
+def test_timeout_is_blamed_on_the_version_that_did_not_answer(home: Home) -> None:
+    """Envoy answers in its place, and says whose."""
+    platform = start_platform(home.root)
+    (home.root / "artifact").mkdir()
+    (home.root / "artifact" / "digest").write_text("aa", encoding="utf-8")
+    traffic = embedded_traffic(home)
+    workloads = LocalWorkloads(
+        home.servers,
+        home.predictions,
+        endpoints=traffic,
+        command=(sys.executable, str(STAND_IN)),
+    )
+    request = ServerRequest(
+        target=MODEL.target, version="4", artifact=home.root / "artifact", artifact_digest="aa"
+    )
+    workloads.start(request, key="deploy", token=0)
+    wait_until(lambda: workloads.read(MODEL.target, "4").phase is ServerPhase.READY)
+    traffic.create(
+        virtual_service(
+            "default", "flights", host="flights", version="4", hosts=["flights"], timeout="200ms"
+        )
+    )
+
+    async def ask() -> Answer:
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Answer] = loop.create_future()
+        address, port = platform.predict_url.removeprefix("http://").split(":")
+        _, connection = await loop.create_connection(
+            lambda: Connection(lambda _, answer: answered.set_result(answer)), address, int(port)
+        )
+        slow = http_post("/predict", "flights", "r", b"{}").replace(
+            b"\r\n\r\n", b"\r\nx-wait-ms: 5000\r\n\r\n"
+        )
+        connection.send(0, slow)
+        answer = await asyncio.wait_for(answered, timeout=DEADLINE_S)
+        connection.close()
+        return answer
+
+    answer = asyncio.run(ask())
+
+    assert (answer.status, answer.version) == (504, "4")
