@@ -11,8 +11,9 @@ import structlog
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from orchestrator.controller import Controller
+from orchestrator.journal.incidents import IncidentSummary
 from simulations.faults import Fault, exposed
-from simulations.rehearsal import controller_of
+from simulations.rehearsal import controller_of, incidents_of
 from simulations.world import World
 
 
@@ -65,12 +66,25 @@ class Stage:
         return int(rows.fetchone()[0])
 
 
+def acted(world: World, tool: str) -> bool:
+    """Whether the tool acted in any incident, and its promise held."""
+    return any(
+        a.tool == tool and a.verdict == "holds" for i in incidents_of(world) for a in i.actions
+    )
+
+
+def closed(world: World) -> list[IncidentSummary]:
+    """All incidents, once there are some and none is under way."""
+    found = incidents_of(world)
+    return found if all(i.status in ("resolved", "escalated") for i in found) else []
+
+
 def quick_world(folder: Path, *, seed: int = 0, **spec: dict[str, Any]) -> World:
     """A world whose releases are decided within a day of event time."""
     quick = {
         "rollout": {"probation": "6h"},
         "label": {"delay": "1h"},
-        "evidence": {"window": "3h"},
+        "evidence": {"window": "6h"},
     }
     merged = {name: {**quick.get(name, {}), **spec.get(name, {})} for name in {*quick, *spec}}
     return World(folder, seed=seed, rows_per_hour=80, **merged)

@@ -10,11 +10,11 @@ import os
 import random
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from stage import Stage, quick_world
+from stage import Stage, acted, closed, quick_world
 
 from orchestrator.controller import Controller
 from simulations.crashes import Killed, Point, Trigger
@@ -36,8 +36,12 @@ class Scenario:
     name: str
     begin: Callable[[World], None]
     sample: int
-    hours: int = 1
     probation: str = "6h"
+    hours: int = 2
+    """Event time per tick."""
+    kills_from: Callable[[World], bool] = lambda world: True
+    """From when on it may be killed: other scenarios cover what comes before."""
+    meanwhile: Callable[[World], None] = lambda world: None
 
 
 def good_release(world: World) -> None:
@@ -49,15 +53,29 @@ def bad_release(world: World) -> None:
 
 
 def worse_release(world: World) -> None:
-    world.submit_challenger(Release(model=replace(CHANGED, weight=-0.4)))
+    world.submit_challenger(Release(model=CHANGED))
+
+
+def thaw_later(world: World) -> None:
+    if acted(world, "fall_back_to_trusted_data"):
+        world.thaw()
 
 
 SCENARIOS = {
     s.name: s
     for s in (
-        Scenario("promote-and-retire", good_release, sample=60),
-        Scenario("roll-back", bad_release, sample=25),
-        Scenario("switch-back", worse_release, sample=25, hours=3, probation="3d"),
+        Scenario("release", good_release, sample=50),
+        Scenario("bad-release", bad_release, sample=20),
+        Scenario(
+            "switch-back",
+            worse_release,
+            sample=16,
+            probation="5d",
+            hours=6,
+            kills_from=lambda world: acted(world, "promote"),
+        ),
+        Scenario("frozen-feed", World.freeze, sample=16, hours=6, meanwhile=thaw_later),
+        Scenario("drift", lambda world: world.become(CHANGED), sample=6, hours=6),
     )
 }
 
@@ -81,18 +99,20 @@ class Run:
         self.stage = Stage(self.world)
         self.trigger = Trigger(point)
         self._scenario = scenario
+        self._is_armed = False
         self._fault: Fault = no_fault
         self._controller: Controller | None = None
 
     def play(self) -> list[Point]:
         """To the end and a little longer; the points that were passed until the end."""
         for _ in range(2):
-            self.tick(hours=3)
+            self.tick(hours=6)
         self._scenario.begin(self.world)
-        self._fault, self._controller = self.trigger, None
         for _ in range(MOST_TICKS):
+            if not self._is_armed and self._scenario.kills_from(self.world):
+                self._is_armed, self._fault, self._controller = True, self.trigger, None
             self.tick()
-            if is_over(self.world) and self._controller is not None:
+            if closed(self.world) and self._controller is not None:
                 break
         points = self.trigger.points()
         for _ in range(3):  # what is left must stay as it is, whoever dies now
@@ -101,6 +121,7 @@ class Run:
         return points
 
     def tick(self, *, hours: int = 0) -> None:
+        self._scenario.meanwhile(self.world)
         self.world.step(hours=hours or self._scenario.hours)
         try:
             if self._controller is None:
@@ -139,20 +160,21 @@ class Run:
         return tuple(saved.payload["memory"]["refused"]) if saved else ()
 
 
-def is_over(world: World) -> bool:
-    found = incidents_of(world)
-    return bool(found) and all(i.status in ("resolved", "escalated") for i in found)
-
-
 def chosen(points: list[Point], sample: int) -> list[Point]:
-    """All of them on demand; otherwise the same sample each time, mostly around writes."""
+    """All of them on demand; otherwise every change of the platform and a fixed sample of the rest.
+
+    Few of the reads: whoever dies between two writes dies in the same state.
+    """
     if EVERY or len(points) <= sample:
         return points
-    writes = [p for p in points if p.is_write]
-    reads = [p for p in points if not p.is_write]
     rng = random.Random(2013)
-    few = min(len(reads), sample // 5)
-    return rng.sample(writes, min(len(writes), sample - few)) + rng.sample(reads, few)
+    of_records = ("journal.", "checkpoint.")
+    changes = [p for p in points if p.is_write and not p.call.startswith(of_records)]
+    records = [p for p in points if p.is_write and p.call.startswith(of_records)]
+    reads = [p for p in points if not p.is_write]
+    changes = changes if len(changes) <= sample else rng.sample(changes, sample)
+    rest = sample - len(changes)
+    return changes + rng.sample(records, rest - rest // 5) + rng.sample(reads, rest // 5)
 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from stage import Stage
+from stage import Stage, acted, closed
 
 from orchestrator.controller import Controller
 from orchestrator.journal import kinds
@@ -62,18 +62,6 @@ class Play:
         assert self.world.ledger.broken == []
         assert self.stage.defects == []
         assert self.world.failed.get("", 0) == 0
-
-
-def closed(world: World) -> list[IncidentSummary]:
-    """All incidents, once there are some and none is under way."""
-    found = incidents_of(world)
-    return found if all(i.status in ("resolved", "escalated") for i in found) else []
-
-
-def acted(world: World, tool: str) -> bool:
-    return any(
-        a.tool == tool and a.verdict == "holds" for i in incidents_of(world) for a in i.actions
-    )
 
 
 @pytest.fixture
