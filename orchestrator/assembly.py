@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 
@@ -81,6 +82,20 @@ def embedded_desk(
             "artifact_root": str((home.mlflow / "artifacts").resolve()),
         },
     )
+
+
+def load_vendors() -> None:
+    """Import now what would otherwise be imported at the first use: seconds that a standby has
+    and a take-over has not."""
+    for module in (
+        "mlflow.tracking",
+        "ibis",
+        "duckdb",
+        "onnxruntime",
+        "sklearn",
+        "pyarrow.parquet",
+    ):
+        importlib.import_module(module)
 
 
 def embedded_controller(

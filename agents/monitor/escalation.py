@@ -7,6 +7,7 @@ from agents.facts import CAUSE, QUALITY
 from agents.memory import TargetMemory
 from agents.ports import Desk
 from tools.managed_model import ManagedModel
+from tools.statistics.betting import RestartedBets
 
 
 class LeaveAlone:
@@ -32,10 +33,14 @@ class LeaveAlone:
         )
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
-        # The evidence so far is spent on this decision; only new evidence may reopen it.
+        # The alarm that the loss is up is spent on this decision; only new evidence may raise it
+        # again. Evidence that the model itself is wrong goes on counting.
+        performance = memory.performance
+        if performance is not None:
+            performance = performance.model_copy(update={"degraded": RestartedBets()})
         return Receipt(
-            detail="nothing is changed; the evidence starts anew",
-            memory=memory.model_copy(update={"performance": None}),
+            detail="nothing is changed; the loss is counted anew from here",
+            memory=memory.model_copy(update={"performance": performance}),
         )
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +15,7 @@ import click
 from orchestrator.cli.home import home_option
 
 TICK_S = 0.5
+_STANDBY_POLL_S = 0.1
 
 
 @click.command()
@@ -34,42 +36,62 @@ TICK_S = 0.5
     type=click.FloatRange(0.05, 3600),
     help="Seconds from the beginning of one look to that of the next.",
 )
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Wait until the home's controller has ended, however it ended, and take over at once.",
+)
 @click.option("--ticks", default=0, hidden=True, help="Stop after so many ticks (0: never).")
-def run(home: Path, specs: tuple[Path, ...], tick_s: float, ticks: int) -> None:
+def run(home: Path, specs: tuple[Path, ...], tick_s: float, standby: bool, ticks: int) -> None:
     """Run the controller.
 
     It observes the managed models, opens incidents, and carries them to their end. SIGTERM or
-    Ctrl-C end it after the step in hand; open incidents wait for the next run.
+    Ctrl-C end it after the step in hand; open incidents wait for the next run. A home has one
+    controller; a second one is refused, or waits as a standby.
 
     Example: mendloop run --home .mendloop --spec model.yaml
     """
     from infra.embedded.home import Home
-    from orchestrator.assembly import embedded_controller
+    from orchestrator.assembly import embedded_controller, load_vendors
     from orchestrator.cli.logs import configure_logs
     from tools.documents import load_document
-    from tools.durable_files import locked
-    from tools.errors import Refused, Unavailable
     from tools.managed_model import ManagedModel
 
     configure_logs()
     models = [(load_document(path, ManagedModel), path) for path in specs]
     place = Home(home).prepare()
     stop = _stop_on_signal()
-    try:
-        with locked(place.root / "controller.lock", timeout_s=0.0):
-            controller = embedded_controller(
-                place, [(model, model.history_path(path.parent)) for model, path in models]
-            )
-            controller.start()
-            _tick_until(controller.tick, stop, tick_s, ticks)
-            controller.stop("told to stop")
-            controller.journal.close()
-    except Unavailable as error:
-        if "lock" not in str(error):
-            raise
-        raise Refused(
-            f"another controller runs on {place.root}; stop it first or choose another --home"
-        ) from error
+    if standby:
+        load_vendors()
+    with ExitStack() as held:
+        if not _take_home(place.root, held, stop, waits=standby):
+            return
+        controller = embedded_controller(
+            place, [(model, model.history_path(path.parent)) for model, path in models]
+        )
+        controller.start()
+        _tick_until(controller.tick, stop, tick_s, ticks)
+        controller.stop("told to stop")
+        controller.journal.close()
+
+
+def _take_home(home: Path, held: ExitStack, stop: threading.Event, *, waits: bool) -> bool:
+    """Become the home's only controller; False when told to stop while waiting for that."""
+    from tools.durable_files import locked
+    from tools.errors import Refused, Unavailable
+
+    while not stop.is_set():
+        try:
+            held.enter_context(locked(home / "controller.lock", timeout_s=0.0))
+            return True
+        except Unavailable as error:
+            if not waits:
+                raise Refused(
+                    f"another controller runs on {home}, or its lock cannot be taken ({error}); "
+                    "stop it, choose another --home, or wait for its end with --standby"
+                ) from error
+        stop.wait(_STANDBY_POLL_S)
+    return False
 
 
 def _stop_on_signal() -> threading.Event:
