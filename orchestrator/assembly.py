@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -16,6 +16,7 @@ from orchestrator.policy_files import builtin_policies
 from tools.clock import Clock, SystemClock
 from tools.envoy import EnvoyTraffic
 from tools.envoy_admin import EnvoyAdmin
+from tools.errors import Unavailable
 from tools.file_lease import FileLeases
 from tools.kubeflow_local import KubeflowLocal
 from tools.local_processes import LocalWorkloads
@@ -84,24 +85,30 @@ def embedded_desk(
     )
 
 
-def load_vendors() -> None:
-    """Import now what would otherwise be imported at the first use: seconds that a standby has
-    and a take-over has not."""
-    for module in (
-        "mlflow.tracking",
-        "ibis",
-        "duckdb",
-        "onnxruntime",
-        "sklearn",
-        "pyarrow.parquet",
-    ):
-        importlib.import_module(module)
-
-
-def embedded_controller(
+def embedded_targets(
     home: Home, models: Sequence[tuple[ManagedModel, str]], *, clock: Clock | None = None
-) -> Controller:
-    """A controller over everything under ``home``; ``models`` with where their history lies."""
+) -> list[Target]:
+    """The models, each with where its history lies, at their desks."""
+    time_source = clock or SystemClock()
+    return [
+        Target(model=model, desk=embedded_desk(home, model, history, time_source))
+        for model, history in models
+    ]
+
+
+def warm_up(targets: Sequence[Target]) -> None:
+    """Load what the first look loads: seconds that a standby has and a take-over has not.
+
+    Reads only, and only the registry and the log: reading servers would restart them.
+    """
+    for target in targets:
+        with contextlib.suppress(Unavailable):
+            target.desk.registry.versions(target.model.spec.model)
+            target.desk.log.extent(target.model.target)
+
+
+def embedded_controller(home: Home, targets: Sequence[Target]) -> Controller:
+    """A controller over everything under ``home``."""
     import sqlite3
 
     from langgraph.checkpoint.sqlite import SqliteSaver
@@ -109,14 +116,10 @@ def embedded_controller(
     # langsmith comes along with langgraph: nothing about incidents may leave this machine.
     os.environ["LANGSMITH_TRACING"] = "false"
     os.environ["LANGCHAIN_TRACING_V2"] = "false"
-    time_source = clock or SystemClock()
     connection = sqlite3.connect(home.checkpoints, check_same_thread=False)
     return Controller(
-        [
-            Target(model=model, desk=embedded_desk(home, model, history, time_source))
-            for model, history in models
-        ],
-        journal=SignedJournal(home.journal, at=time_source.now()),
+        targets,
+        journal=SignedJournal(home.journal, at=targets[0].desk.clock.now()),
         checkpointer=SqliteSaver(connection),
         leases=FileLeases(home.leases),
         policies=builtin_policies(),

@@ -39,7 +39,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.reporting import LEFT_ALONE, window_lines
 from orchestrator.session import Session
 from policies.engine import PolicySet
-from tools.errors import MendloopError, Unavailable
+from tools.errors import MendloopError
 from tools.lease import Lease, Leases
 from tools.managed_model import ManagedModel
 from tools.routing import Router
@@ -93,6 +93,7 @@ class Controller:
         self._kill_switch = KillSwitch(kill_switch)
         self._new_id = new_id
         self._sessions: dict[str, Session] = {}
+        self._said: dict[str, str] = {}
 
     def start(self) -> None:
         """Write down that this controller begins, and which incidents it finds open."""
@@ -125,14 +126,20 @@ class Controller:
     def tick(self) -> None:
         """Look at every target and take its incidents as far as they go now."""
         for target in self._targets:
+            name = target.model.target
             try:
                 self._tick_target(target)
-            except Unavailable as error:
-                log.warning("target.unavailable", target=target.model.target, reason=str(error))
+                self._said.pop(name, None)
             except MendloopError as error:
-                log.error("target.failed", target=target.model.target, reason=str(error))
+                self._say_once(name, str(error))
             except Exception:  # the top of the loop: one target's defect must not stop the others
-                log.exception("target.broken", target=target.model.target)
+                log.exception("target.broken", target=name)
+
+    def _say_once(self, target: str, reason: str) -> None:
+        """A trouble that lasts is one line of the log, not two a second."""
+        if self._said.get(target) != reason:
+            log.warning("target.unknown", target=target, reason=reason)
+        self._said[target] = reason
 
     def _tick_target(self, target: Target) -> None:
         session = self._session(target)
@@ -140,7 +147,7 @@ class Controller:
             return
         observation = observe(session.desk, session.model, session.memory, session.event_time)
         if observation.missing:
-            log.warning("target.unknown", target=session.target, reason=observation.missing)
+            self._say_once(session.target, observation.missing)
         self._take_in(session, observation)
         for incident in self._open_incidents(session):
             self._advance(session, incident)

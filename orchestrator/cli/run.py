@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -15,7 +16,7 @@ import click
 from orchestrator.cli.home import home_option
 
 TICK_S = 0.5
-_STANDBY_POLL_S = 0.1
+_STANDBY_POLL_S = 0.2
 
 
 @click.command()
@@ -52,7 +53,7 @@ def run(home: Path, specs: tuple[Path, ...], tick_s: float, standby: bool, ticks
     Example: mendloop run --home .mendloop --spec model.yaml
     """
     from infra.embedded.home import Home
-    from orchestrator.assembly import embedded_controller, load_vendors
+    from orchestrator.assembly import embedded_controller, embedded_targets, warm_up
     from orchestrator.cli.logs import configure_logs
     from tools.documents import load_document
     from tools.managed_model import ManagedModel
@@ -61,22 +62,27 @@ def run(home: Path, specs: tuple[Path, ...], tick_s: float, standby: bool, ticks
     models = [(load_document(path, ManagedModel), path) for path in specs]
     place = Home(home).prepare()
     stop = _stop_on_signal()
-    if standby:
-        load_vendors()
+    targets = embedded_targets(
+        place, [(model, model.history_path(path.parent)) for model, path in models]
+    )
+    meanwhile = (lambda: warm_up(targets)) if standby else None
     with ExitStack() as held:
-        if not _take_home(place.root, held, stop, waits=standby):
+        if not _take_home(place.root, held, stop, meanwhile=meanwhile):
             return
-        controller = embedded_controller(
-            place, [(model, model.history_path(path.parent)) for model, path in models]
-        )
+        controller = embedded_controller(place, targets)
         controller.start()
         _tick_until(controller.tick, stop, tick_s, ticks)
         controller.stop("told to stop")
         controller.journal.close()
 
 
-def _take_home(home: Path, held: ExitStack, stop: threading.Event, *, waits: bool) -> bool:
-    """Become the home's only controller; False when told to stop while waiting for that."""
+def _take_home(
+    home: Path, held: ExitStack, stop: threading.Event, *, meanwhile: Callable[[], None] | None
+) -> bool:
+    """Become the home's only controller; False when told to stop while waiting for that.
+
+    ``meanwhile`` is what a standby does while it waits; None: do not wait.
+    """
     from tools.durable_files import locked
     from tools.errors import Refused, Unavailable
 
@@ -85,11 +91,12 @@ def _take_home(home: Path, held: ExitStack, stop: threading.Event, *, waits: boo
             held.enter_context(locked(home / "controller.lock", timeout_s=0.0))
             return True
         except Unavailable as error:
-            if not waits:
+            if meanwhile is None:
                 raise Refused(
                     f"another controller runs on {home}, or its lock cannot be taken ({error}); "
                     "stop it, choose another --home, or wait for its end with --standby"
                 ) from error
+        meanwhile()
         stop.wait(_STANDBY_POLL_S)
     return False
 
@@ -107,11 +114,10 @@ def _stop_on_signal() -> threading.Event:
     return stop
 
 
-def _tick_until(tick: object, stop: threading.Event, tick_s: float, ticks: int) -> None:
+def _tick_until(tick: Callable[[], None], stop: threading.Event, tick_s: float, ticks: int) -> None:
     done = 0
     while not stop.is_set():
         began_s = time.monotonic()
-        assert callable(tick)
         tick()
         done += 1
         if ticks and done >= ticks:
