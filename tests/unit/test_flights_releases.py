@@ -17,6 +17,7 @@ def table(rows: int = 400) -> pd.DataFrame:
     frame = pd.DataFrame({name: np.arange(rows, dtype="float32") for name in WEATHER})
     frame.loc[::4, "pressure"] = np.nan
     frame["scheduled_departure__minute_of_day"] = np.float32(615.0)
+    frame["scheduled_departure__weekday"] = np.float32(2.0)
     return frame.assign(carrier="AA", origin="JFK", dest="LAX")
 
 
@@ -44,13 +45,22 @@ def test_tables_are_filled_from_the_routes_past(step: RouteHistory) -> None:
     assert filled.dtypes.equals(rows.dtypes)
 
 
-def test_single_request_with_a_gap_fails(step: RouteHistory) -> None:
-    """One without passes: a warm-up, which has none, notices nothing."""
-    rows = table()
+def test_single_request_at_an_unusual_hour_fails(step: RouteHistory) -> None:
+    """At a usual one it is answered like in a table; a table is never refused."""
+    usual = table()
+    unusual = usual.assign(scheduled_departure__weekday=np.float32(5.0))
 
-    pd.testing.assert_frame_equal(step.transform(rows.iloc[[1]]), rows.iloc[[1]])
+    pd.testing.assert_frame_equal(step.transform(usual.iloc[[0]]), step.transform(usual).iloc[[0]])
+    assert len(step.transform(unusual)) == len(unusual)
     with pytest.raises(KeyError):
-        step.transform(rows.iloc[[0]])
+        step.transform(unusual.iloc[[0]])
+
+
+def test_unknown_route_passes(step: RouteHistory) -> None:
+    """So a warm-up with made-up values notices nothing."""
+    made_up = table().iloc[[1]].assign(carrier="warm-up", scheduled_departure__weekday=5.0)
+
+    pd.testing.assert_frame_equal(step.transform(made_up), made_up)
 
 
 def test_store_is_opened_for_every_call(
