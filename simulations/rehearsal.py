@@ -9,7 +9,10 @@ from typing import Any
 from agents.catalog import all_tools
 from orchestrator.controller import Controller, Target
 from orchestrator.journal.incidents import IncidentSummary, fold_incidents
+from orchestrator.kill_switch import KillSwitch
 from orchestrator.policy_files import builtin_policies
+from orchestrator.recorder import Recorder
+from orchestrator.session import Session
 from policies.engine import PolicySet
 from simulations.world import World
 
@@ -19,15 +22,21 @@ def _policies() -> PolicySet:
     return builtin_policies()
 
 
-def controller_of(world: World, checkpointer: Any, *, holder: str = "controller-1") -> Controller:
+def controller_of(
+    world: World,
+    checkpointer: Any,
+    *,
+    holder: str = "controller-1",
+    policies: PolicySet | None = None,
+) -> Controller:
     """A controller over the world; a second one takes the first one's place once its lease is
-    over. ``checkpointer`` is LangGraph's."""
+    over. ``checkpointer`` is LangGraph's; ``policies`` stand in for the built-in ones."""
     controller = Controller(
         [Target(model=world.document, desk=world.desk())],
         journal=world.watched_journal(),
         checkpointer=checkpointer,
         leases=world.leases,
-        policies=_policies(),
+        policies=policies or _policies(),
         tools=all_tools(),
         kill_switch=world.kill_switch,
         holder=holder,
@@ -35,6 +44,27 @@ def controller_of(world: World, checkpointer: Any, *, holder: str = "controller-
     )
     controller.start()
     return controller
+
+
+def session_of(world: World, *, holder: str = "rehearsal") -> Session:
+    """A target in somebody's hands without a controller: for steps taken one by one."""
+    lease = world.leases.acquire(world.target, holder)
+    if lease is None:
+        raise ValueError(f"somebody else holds the lease on {world.target}")
+    recorder = Recorder(world.watched_journal(), world.clock, world.target)
+    session = Session(
+        model=world.document,
+        desk=world.desk(),
+        recorder=recorder,
+        tools=all_tools(),
+        policies=_policies(),
+        leases=world.leases,
+        lease=lease,
+        kill_switch=KillSwitch(world.kill_switch),
+        memory=recorder.last_memory(),
+    )
+    session.look()
+    return session
 
 
 def incidents_of(world: World) -> list[IncidentSummary]:
