@@ -7,7 +7,7 @@ from typing import Any
 
 from simulations.faults import Fault, exposed, no_fault
 from tools.clock import Clock
-from tools.errors import Conflict, Invalid, Refused
+from tools.errors import Conflict, Invalid, Refused, Unavailable
 from tools.json_patch import apply_patch
 from tools.route_store import document_name, shape_error
 from tools.traffic import JsonPatch, RouteDocument
@@ -67,11 +67,14 @@ class MemoryTraffic:
             self._endpoints.setdefault(target, {})[version] = address
 
     def withdraw(self, target: str, version: str) -> None:
-        """See Endpoints."""
+        """See Endpoints. Unavailable while the data plane still routes to the version."""
         with exposed(self._fault, "traffic.withdraw"):
             for name in self._history:
                 if (target, f"v{version}") in _references(self._newest(name)):
                     raise Refused(f"v{version} of {target} still gets requests by {name}")
+                followed = self.in_force(*name.split("/"))
+                if followed and (target, f"v{version}") in _references(followed.body):
+                    raise Unavailable(f"the data plane has not left v{version} of {target} yet")
             self._endpoints.get(target, {}).pop(version, None)
 
     def endpoints(self, target: str) -> dict[str, str]:

@@ -325,6 +325,8 @@ def test_late_labels_that_speak_against_the_new_champion_switch_back(tmp_path: P
     assert dict(play.world.standing().aliases) == {"champion": version, "former": "1"}
     (incident,) = play.until_closed()
 
+    play.tick(2)
+
     assert incident.outcome == "switched back"
     standing = play.world.standing()
     assert dict(standing.aliases) == {"champion": "1"}
