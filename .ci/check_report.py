@@ -12,7 +12,7 @@ def broken_claims(report: dict[str, Any]) -> list[str]:
     """What the report should say and does not."""
     diagnoses = {incident["diagnosis"] for incident in report["incidents"]}
     done = [
-        {a["tool"] for a in i["actions"] if a["outcome"] in ("applied", "already")}
+        {a["tool"] for a in i["actions"] if a["outcome"].startswith(("applied", "already"))}
         for i in report["incidents"]
     ]
     quality = report["quality"]["total"]

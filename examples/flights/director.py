@@ -76,6 +76,8 @@ class Director:
                 await self._until(lambda: self._story.has_model_incident)
                 await self._until(lambda: not self._story.has_model_incident)
                 break
+        await asyncio.to_thread(self._stage.start_standby)
+        self._say("a second controller waits as a standby")
         await self._until(lambda: self._story.is_judging_at_least(_KILL_AT_PERCENT))
         await self._kill_controller()
 
@@ -106,7 +108,6 @@ class Director:
             self.kill = Kill(at=at, event_time=self._replay.position, split=split)
             self._say(f"kill -9: the controller is dead in the middle of a canary ({split})")
             self._story.is_attended = False
-            await asyncio.to_thread(self._stage.start_controller)
             await self._until(lambda: self._story.is_attended)
         finally:
             self.mode = Mode.FREE

@@ -45,6 +45,7 @@ from tools.workloads import ServerPhase, ServerRequest
 
 DOCUMENT = Path(__file__).with_name("model.yaml")
 _CONTROLLER = "from orchestrator.cli.main import main; main()"
+_CONTROLLER_RECORDS = "controller-*.json"
 _POLL_S = 0.1
 _SETUP = "demo-setup"
 _NO_TOKEN = 0
@@ -52,11 +53,12 @@ _NO_TOKEN = 0
 
 
 def end_controller(home: Home) -> None:
-    """End the controller that a demo started on this home, if it still runs."""
-    record = read_record(_controller_record(home))
-    if record is not None and is_alive(record):
-        end(record, grace_s=20.0)
-    _controller_record(home).unlink(missing_ok=True)
+    """End the controllers that a demo started on this home, the standby first."""
+    for path in sorted(home.root.glob(_CONTROLLER_RECORDS), reverse=True):
+        record = read_record(path)
+        if record is not None and is_alive(record):
+            end(record, grace_s=20.0)
+        path.unlink(missing_ok=True)
 
 
 class Stage:
@@ -74,6 +76,8 @@ class Stage:
         self.traffic = embedded_traffic(home)
         self._workloads = embedded_workloads(home)
         self._controller: ProcessRecord | None = None
+        self._standby: ProcessRecord | None = None
+        self._controllers = 0
         self._abandoned = threading.Event()
 
     def start_platform(self) -> Platform:
@@ -128,13 +132,22 @@ class Stage:
         except Invalid:
             return None
 
-    def start_controller(self) -> ProcessRecord:
+    def start_controller(self) -> None:
         """``mendloop run`` on this home, as a process of its own."""
+        self._controller = self._spawn_controller()
+
+    def start_standby(self) -> None:
+        """A second controller, which takes over when the first has ended."""
+        self._standby = self._spawn_controller("--standby")
+
+    def _spawn_controller(self, *options: str) -> ProcessRecord:
         command = [sys.executable, "-c", _CONTROLLER, "run", "--home", str(self.home.root)]
-        command += ["--spec", str(self.document)]
-        self._controller = spawn(command, log=self.controller_log)
-        write_record(_controller_record(self.home), self._controller)
-        return self._controller
+        command += ["--spec", str(self.document), *options]
+        record = spawn(command, log=self.controller_log)
+        self._controllers += 1
+        name = _CONTROLLER_RECORDS.replace("*", str(self._controllers))
+        write_record(self.home.root / name, record)
+        return record
 
     @property
     def controller_log(self) -> Path:
@@ -150,7 +163,7 @@ class Stage:
 
     def kill_controller(self) -> None:
         """SIGKILL: no handler runs, nothing is given back."""
-        victim, self._controller = self._controller, None
+        victim, self._controller, self._standby = self._controller, self._standby, None
         assert victim is not None
         os.kill(victim.pid, signal.SIGKILL)
         while is_alive(victim):
@@ -159,7 +172,7 @@ class Stage:
     def stop_controller(self) -> None:
         """Let it end in an orderly way."""
         end_controller(self.home)
-        self._controller = None
+        self._controller = self._standby = None
 
     def abandon(self) -> None:
         """Make whoever waits for a pipeline run give up, and cancel that run."""
@@ -216,7 +229,3 @@ class Stage:
         if run.phase is not RunPhase.SUCCEEDED:
             raise Unavailable(f"pipeline run {key} is {run.phase} in {run.step}: {run.reason}")
         return run
-
-
-def _controller_record(home: Home) -> Path:
-    return home.root / "controller.json"
