@@ -132,11 +132,11 @@ def tell_journal(journal: Journal) -> JournalState:
 
 
 def _weights(year: Year, first_version: str) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
-    """Per row, the split that the route said when the answer came."""
+    """Per row, the split that the route said when the request was sent."""
     shifts = [event for event in year.story.events if event.kind == kinds.TRAFFIC_SHIFTED]
     splits = [{first_version: 100}, *(dict(event.payload["after"]) for event in shifts)]
     times = pd.DatetimeIndex([pd.Timestamp(event.at).tz_localize(None) for event in shifts])
-    order = times.searchsorted(year.answered_at().to_numpy(), side="right")
+    order = times.searchsorted(year.sent_at().to_numpy(), side="right")
     return np.array([splits[position] for position in order], dtype=object)
 
 

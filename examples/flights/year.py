@@ -47,10 +47,13 @@ class Year:
     began_s: float
     """Monotonic seconds at ``began``: where ``answered_at_s`` meets the wall clock."""
 
-    def answered_at(self) -> pd.Series:
-        """Wall clock (UTC, naive) of every answer; NaT where there was none."""
-        start = pd.Timestamp(self.began).tz_localize(None)
-        return start + pd.to_timedelta(self.rows["answered_at_s"] - self.began_s, unit="s")
+    def sent_at(self) -> pd.Series:
+        """Wall clock (UTC, naive) at which each request was sent; NaT where it got no answer.
+
+        Rows are sent in order, so it never falls; answers come in any order.
+        """
+        sent_s = self.rows["answered_at_s"] - self.rows["latency_s"] - self.began_s
+        return pd.Timestamp(self.began).tz_localize(None) + pd.to_timedelta(sent_s, unit="s")
 
 
 async def replay_year(

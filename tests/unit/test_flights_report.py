@@ -79,7 +79,7 @@ def year(rows: pd.DataFrame, journal: SqliteJournal | None = None, **director: A
         rows=rows,
         story=SimpleNamespace(events=journal.events() if journal else []),
         director=SimpleNamespace(**happened),
-        answered_at=lambda: start + pd.to_timedelta(rows["answered_at_s"] - 100.0, unit="s"),
+        sent_at=lambda: start + pd.to_timedelta(rows["answered_at_s"] - 100.0, unit="s"),
     )
 
 
