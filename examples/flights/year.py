@@ -53,7 +53,9 @@ class Year:
         Rows are sent in order, so it never falls; answers come in any order.
         """
         sent_s = self.rows["answered_at_s"] - self.rows["latency_s"] - self.began_s
-        return pd.Timestamp(self.began).tz_localize(None) + pd.to_timedelta(sent_s, unit="s")
+        start = pd.Timestamp(self.began).tz_localize(None)
+        # The clock is read a moment after sending and again after parsing: milliseconds of jitter.
+        return start + pd.to_timedelta(sent_s.cummax(), unit="s")
 
 
 async def replay_year(
