@@ -35,7 +35,7 @@ class Goal(Value):
     trigger: str
     """What sets an incident off, in one word for lists."""
     needs_cause: bool = False
-    """Whether the way to it depends on a diagnosis."""
+    """Whether a person would ask why it is broken; the way to it may depend on the answer."""
 
     def is_broken(self, state: dict[str, Scalar]) -> bool:
         """Whether the target needs work for this goal."""
@@ -61,6 +61,7 @@ DATA_TRUSTED = Goal(
     trigger="data_validation",
     broken_when=(is_(DATA_TRUST, "faulty"), is_(INPUTS, "fallback"), is_(QUARANTINE, "pending")),
     reached_when=(is_(DATA_TRUST, "trusted"), is_(INPUTS, "raw"), is_(QUARANTINE, "none", "done")),
+    needs_cause=True,
 )
 RELEASE_DECIDED = Goal(
     name="the release is decided",

@@ -43,7 +43,8 @@ def observe(state: State, session: Session) -> State:
         return {"next": "close", "outcome": "resolved"}
     if _is_given_up(state, session):
         return _escalate(f"{MAX_STEPS} steps did not reach the goal")
-    if goal.needs_cause and not state.get("cause"):
+    is_asked_why = goal.needs_cause or session.state.value(CANARY) == "harmful"
+    if is_asked_why and not state.get("cause"):
         return {"next": "diagnose"}
     return {"next": "plan"}
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from agents.diagnosis import Diagnosis, diagnose
 from agents.evidence import DataFault, Evidence, Reachability, Release
 from agents.memory import TargetMemory
+from agents.monitor.canary import judge
 from agents.ports import Desk
 from agents.served import look
 from agents.windows import parse
@@ -20,7 +21,7 @@ def diagnose_target(
     desk: Desk, model: ManagedModel, memory: TargetMemory, event_time: str
 ) -> Diagnosis:
     """The cause that explains best what is known at this event time."""
-    served = look(desk, model)
+    served = look(desk, model, memory)
     performance = judged_performance(model, memory)
     return diagnose(
         Evidence(
@@ -28,7 +29,7 @@ def diagnose_target(
             data=_data_faults(memory),
             degraded=performance.degraded if performance else None,
             excess=performance.miscalibrated if performance else None,
-            release=_newest(served.champion, memory, event_time),
+            release=_harmful_canary(model, memory) or _newest(served.champion, memory, event_time),
             platform=(
                 Reachability(
                     component="registry, route and servers",
@@ -60,6 +61,14 @@ def _data_faults(memory: TargetMemory) -> tuple[DataFault, ...] | None:
         )
         for span in memory.open_spans
     )
+
+
+def _harmful_canary(model: ManagedModel, memory: TargetMemory) -> Release | None:
+    """A challenger that was proved to harm, over the same traffic as the champion."""
+    watch = memory.canary
+    if watch is None or watch.outcome != "harmful":
+        return None
+    return Release(newest=watch.version, age_hours=0.0, worse=judge(model, watch))
 
 
 def _newest(champion: ModelVersion | None, memory: TargetMemory, event_time: str) -> Release | None:
