@@ -18,6 +18,8 @@ TOLERANCE = 1e-4
 held to the same at saving)."""
 ROWS = 30
 """Served rows that must agree; fewer are waited for."""
+LOOK_BACK = 28
+"""Windows in which the newest served rows are looked for."""
 
 
 class CheckTrainingServingSkew:
@@ -111,7 +113,7 @@ def _served_rows(desk: Desk, model: ManagedModel, version: str) -> list[dict[str
     window = model.spec.evidence.window
     frame = desk.log.predictions(
         model.target,
-        start=extent.watermark - 2 * window,
+        start=extent.watermark - LOOK_BACK * window,
         end=extent.watermark,
         columns=schema.names,
         version=version,

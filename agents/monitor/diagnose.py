@@ -14,7 +14,7 @@ from agents.windows import parse
 from tools.managed_model import ManagedModel
 from tools.registry import ModelVersion
 from tools.statistics.performance import PerformanceEvidence
-from tools.statistics.verdict import Verdict
+from tools.statistics.verdict import Judgement, Verdict
 
 
 def diagnose_target(
@@ -27,7 +27,7 @@ def diagnose_target(
         Evidence(
             target=model.target,
             data=_data_faults(memory),
-            degraded=performance.degraded if performance else None,
+            degraded=_degraded(performance),
             excess=performance.miscalibrated if performance else None,
             release=_harmful_canary(model, memory) or _newest(served.champion, memory, event_time),
             platform=(
@@ -39,6 +39,20 @@ def diagnose_target(
             ),
         )
     )
+
+
+def _degraded(performance: PerformanceEvidence | None) -> Judgement | None:
+    """Whether the loss is up, where that says something.
+
+    A loss within its reference does not clear a model whose own probabilities are proved wrong: the
+    reference may come from a harder fortnight than the present one.
+    """
+    if performance is None:
+        return None
+    is_wrong = performance.miscalibrated.verdict is Verdict.HARMFUL
+    if is_wrong and performance.degraded.verdict is Verdict.HEALTHY:
+        return None
+    return performance.degraded
 
 
 def judged_performance(model: ManagedModel, memory: TargetMemory) -> PerformanceEvidence | None:

@@ -8,6 +8,7 @@ from agents.memory import TargetMemory
 from agents.ports import Desk
 from tools.managed_model import ManagedModel
 from tools.statistics.betting import RestartedBets
+from tools.statistics.verdict import Verdict
 
 
 class LeaveAlone:
@@ -33,11 +34,14 @@ class LeaveAlone:
         )
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
-        # The alarm that the loss is up is spent on this decision; only new evidence may raise it
-        # again. Evidence that the model itself is wrong goes on counting.
+        # The alarm is spent on this decision: only new evidence may raise it again. What speaks
+        # against the model itself, and is not proved yet, goes on counting.
         performance = memory.performance
         if performance is not None:
             performance = performance.model_copy(update={"degraded": RestartedBets()})
+            judged = performance.judge(alpha=call.model.spec.evidence.alpha)
+            if judged.miscalibrated.verdict is Verdict.HARMFUL:
+                performance = None
         return Receipt(
             detail="nothing is changed; the loss is counted anew from here",
             memory=memory.model_copy(update={"performance": performance}),

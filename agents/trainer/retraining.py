@@ -144,6 +144,9 @@ def _registered(desk: Desk, call: Call, run: RunState) -> Verification:
     if version is None or not version.gates_passed:
         refused = "; ".join(run.outputs.get("refused", [])) or "no version was registered"
         return Verification(holds=Holds.BROKEN, detail=f"the gates refused it: {refused}")
+    if CHALLENGER_ALIAS not in version.aliases:
+        detail = f"version {version.version} passed, but another challenger is to be decided first"
+        return Verification(holds=Holds.BROKEN, detail=detail)
     figures = {
         name: float(value)
         for name, value in version.metrics.items()

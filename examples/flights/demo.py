@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-SAMPLE = 0.4
+SAMPLE = 0.3
 """At 4 event days a second this is some 1,500 requests a second, which two cores serve with room
 left for training; the year then takes about three minutes."""
 

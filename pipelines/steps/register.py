@@ -59,8 +59,20 @@ def register(
     if made is None:
         registration = _registration(products, spec, destination, scored, work)
         made = registry.register(registration, key=destination.run_key)
-    registry.set_alias(spec.model, destination.alias, made.version, key=destination.run_key)
-    report.write_text(json.dumps(_summary(made, destination.alias)), encoding="utf-8")
+    alias = _free_alias(registry, spec.model, destination, made)
+    if alias:
+        registry.set_alias(spec.model, alias, made.version, key=destination.run_key)
+    report.write_text(json.dumps(_summary(made, alias)), encoding="utf-8")
+
+
+def _free_alias(
+    registry: MlflowRegistry, model: str, destination: Destination, made: ModelVersion
+) -> str:
+    """The alias, or nothing while somebody else's challenger has it: that one is decided first."""
+    if destination.alias != CHALLENGER:
+        return destination.alias
+    holder = registry.by_alias(model, destination.alias)
+    return destination.alias if holder is None or holder.version == made.version else ""
 
 
 def _registration(
