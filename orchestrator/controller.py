@@ -222,7 +222,8 @@ class Controller:
             event_time=session.event_time,
             facts=facts,
         )
-        session.recorder.write(kinds.INCIDENT_OPENED, payload, actor="monitor", incident=incident)
+        line = (kinds.INCIDENT_OPENED, "monitor", payload)
+        session.remember(None, [line], incident=incident)
         log.info("incident.opened", incident=incident, target=session.target, goal=goal.name)
         return fold_incidents(self.journal.events(incident=incident))[0]
 

@@ -94,7 +94,10 @@ def build_graph(
 def _node(name: str, work: Callable[[dict[str, Any], Session], dict[str, Any]]) -> Any:
     def node(state: IncidentState, runtime: Runtime[Session]) -> dict[str, Any]:
         nodes.recall(dict(state), runtime.context)
-        return work(dict(state), runtime.context)
+        change = work(dict(state), runtime.context)
+        # Whoever lost the lease meanwhile must not move the thread that another one goes on with.
+        runtime.context.must_hold_lease()
+        return change
 
     node.__name__ = name
     return node

@@ -16,6 +16,7 @@ from orchestrator.journal.payloads import TrafficShifted
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Line, Recorder
 from policies.engine import PolicySet
+from tools.errors import Unavailable
 from tools.lease import Lease, Leases
 from tools.managed_model import ManagedModel
 
@@ -59,7 +60,11 @@ class Session:
     def remember(
         self, memory: TargetMemory | None, lines: list[Line], *, incident: str = ""
     ) -> None:
-        """Write events with the memory that changed with them, then take the memory over."""
+        """Write events with the memory that changed with them, then take the memory over.
+
+        Raises Unavailable when the lease is lost: the next owner's record stands.
+        """
+        self.must_hold_lease()
         changed = memory if memory is not None and memory != self.memory else None
         self.recorder.write_all(lines, incident=incident, memory=changed)
         if changed is not None:
@@ -68,6 +73,14 @@ class Session:
     def holds_lease(self) -> bool:
         """Whether this controller may still act on the target."""
         return self.leases.is_held(self.lease)
+
+    def must_hold_lease(self) -> None:
+        """Raises Unavailable when somebody else may have taken over."""
+        if not self.holds_lease():
+            raise Unavailable(
+                f"the lease on {self.target} with token {self.lease.token} is lost; nothing is"
+                " recorded or done under it any more"
+            )
 
 
 def shifted_line(
