@@ -60,6 +60,8 @@ class Story:
         self.events: list[Event] = []
         self.is_attended = False
         """Whether the newest controller has looked at the target, and not only taken its lease."""
+        self.looked_until = ""
+        """Event time up to which mendloop has checked what arrived; empty before the first look."""
         self._doing: dict[str, str] = {}
         """Open incident -> the tool in hand, ``deciding``, or ``waiting``."""
         self._model_incidents: set[str] = set()
@@ -95,6 +97,8 @@ class Story:
         elif event.target and event.kind not in NOT_YET_LOOKING:
             self.is_attended = True
         match event.kind:
+            case kinds.WINDOW_OBSERVED:
+                self.looked_until = max(self.looked_until, event.payload["end"])
             case kinds.INCIDENT_OPENED | kinds.DIAGNOSIS_MADE | kinds.PLAN_MADE:
                 self._doing[event.incident] = "deciding"
                 if event.payload.get("concern") == "model":

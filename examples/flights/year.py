@@ -26,6 +26,9 @@ DAYS_PER_S = {Mode.WORKING: 0.1, Mode.WATCHING: 1.0, Mode.FREE: 5.0}
 """Most event time that may pass in a second (see ``Pacer``). FREE leaves the controller, which
 looks twice a second, a few looks per day-long window of matured labels."""
 
+MOST_BEHIND = pd.Timedelta(days=4)
+"""Event time that the replay may be ahead of what mendloop has looked at."""
+
 _LABELS_EVERY_S = 0.3
 _FOLLOW_EVERY_S = 0.1
 _STATUS_EVERY_S = 5.0
@@ -73,7 +76,7 @@ async def replay_year(
         request_bodies(arrived),
         address=platform.predict_url.removeprefix("http://"),
         host=stage.model.spec.serving.host,
-        pacer=Pacer(lambda: min(DAYS_PER_S[director.mode], DAYS_PER_S[story.mode])),
+        pacer=Pacer(lambda: _days_per_s(replay, story, director)),
     )
     director = Director(
         stage, story, replay, flights, lambda text: view.world(replay.position, text)
@@ -99,6 +102,19 @@ async def replay_year(
         began=began,
         began_s=began_s,
     )
+
+
+def _days_per_s(replay: Replay, story: Story, director: Director) -> float:
+    """How fast event time may pass now.
+
+    A controller that looks twice a second sees a day within a second of its end; one that is kept
+    busy here may need a few, in which a real day would not have passed: event time waits for it.
+    """
+    allowed = min(DAYS_PER_S[director.mode], DAYS_PER_S[story.mode])
+    if not story.looked_until:
+        return allowed
+    behind = replay.position - pd.Timestamp(story.looked_until)
+    return min(allowed, DAYS_PER_S[Mode.WATCHING]) if behind > MOST_BEHIND else allowed
 
 
 async def _until_first_is_done(work: Sequence[Coroutine[Any, Any, None]]) -> None:
