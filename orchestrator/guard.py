@@ -27,8 +27,8 @@ from policies.context import (
     TrafficContext,
 )
 from policies.engine import judge
-from policies.ruling import Ruling
-from tools.errors import MendloopError
+from policies.ruling import Decision, Ruling
+from tools.errors import MendloopError, Unavailable
 
 RETRAINING = ("retrain_recent", "retrain_full")
 """Tools that count as retraining for the budget and the cool-down."""
@@ -45,8 +45,12 @@ def rule_on(
     goal: str,
     attempt: int = 1,
 ) -> Ruling:
-    """What the policies in force say about the step, with the values of this moment."""
-    served = _served(session)
+    """What the policies in force say about the step, with the values of this moment.
+
+    Raises Unavailable where they deny for want of values that the platform does not give just now:
+    the step waits, neither allowed nor ruled out.
+    """
+    served, silence = _served(session)
     cause = session.state.value(CAUSE)
     context = GuardContext(
         target=session.target,
@@ -65,7 +69,10 @@ def rule_on(
         history=_history(session, operation, incident),
         pause=session.kill_switch.read(session.target),
     )
-    return judge(session.policies, context)
+    ruling = judge(session.policies, context)
+    if silence and ruling.decision is Decision.DENY:
+        raise Unavailable(f"{operation.name} waits for the platform: {silence}")
+    return ruling
 
 
 def is_transient(ruling: Ruling) -> bool:
@@ -74,11 +81,14 @@ def is_transient(ruling: Ruling) -> bool:
     return bool(denying) and all(v.policy in TRANSIENT for v in denying)
 
 
-def _served(session: Session) -> Served | None:
+def _served(session: Session) -> tuple[Served | None, str]:
+    """What serves the target now, or why the platform does not say."""
     try:
-        return look(session.desk, session.model, session.memory)
+        return look(session.desk, session.model, session.memory), ""
+    except Unavailable as error:
+        return None, str(error)
     except MendloopError:
-        return None
+        return None, ""
 
 
 def _step(session: Session, operation: Operation, attempt: int) -> StepContext:

@@ -12,9 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from agents.ports import Desk
 from agents.served import FORMER
 from orchestrator.journal.sqlite import SqliteJournal
@@ -24,11 +21,12 @@ from simulations.faults import Fault, no_fault
 from simulations.lease import MemoryLeases
 from simulations.metrics import MemoryMetrics
 from simulations.pipeline_runs import MemoryPipelineRuns
-from simulations.population import START, Logistic, Parcels, Population, parcels_model
+from simulations.population import START, Logistic, Population, parcels_model
 from simulations.prediction_log import InMemoryPredictionLog
 from simulations.registry import MemoryRegistry
 from simulations.releases import Foundry, Release
 from simulations.traffic import MemoryTraffic
+from simulations.users import Users
 from simulations.watched import WatchedJournal, WatchedLog
 from simulations.workloads import MemoryWorkloads
 from tools.managed_model import ManagedModel
@@ -70,11 +68,6 @@ class World:
         self.fault: Fault = no_fault
         self.event_time = START
         self.frozen_at: datetime | None = None
-        self.labels_arrive = True
-        self.answered: dict[str, int] = {}
-        """Requests that each version got, from the first step on."""
-        self.failed: dict[str, int] = {}
-        """Requests that each version failed; under "" those that met no server."""
         self._seed, self._steps, self._incidents = seed, 0, 0
         self._requests_per_s = requests_per_s
         self._is_own = False
@@ -134,9 +127,10 @@ class World:
             split = self.split_in_force()
             if hours:
                 parcels = self.population.rows(self.event_time, hours, frozen_at=self.frozen_at)
-                self._predict(parcels, split)
+                self.users.ask(parcels, split, self.truth, seed=[self._seed, 3, self._steps])
                 self.event_time += timedelta(hours=hours)
-            self._answer(round(self._requests_per_s * seconds), split)
+            requests = round(self._requests_per_s * seconds)
+            self.users.load(requests, split, seed=[self._seed, 4, self._steps])
             self.clock.advance(timedelta(seconds=seconds))
             self.runs.settle()
             self._standing = self.standing()
@@ -213,6 +207,7 @@ class World:
         self._log = InMemoryPredictionLog()
         self.journal = SqliteJournal(":memory:")
         self.foundry = Foundry(self.registry, self.document, self.population, folder)
+        self.users = Users(self.target, self.workloads, self.metrics, self._log, self.foundry.made)
         pipelines = {"retrain": self._train}
         self.runs = MemoryPipelineRuns(self.clock, pipelines, fault=self._call)
         self.ledger = Ledger(self.document, self.journal)
@@ -260,40 +255,6 @@ class World:
         for version, release in self.foundry.made.items():
             if not release.starts:
                 self.workloads.broken.add(self.registry.get(name, version).artifact_digest)
-
-    def _predict(self, parcels: Parcels, split: dict[str, int]) -> None:
-        rows = parcels.arrived
-        rng = np.random.default_rng([self._seed, 3, self._steps])
-        versions = rng.choice(list(split), size=len(rows), p=[p / 100 for p in split.values()])
-        parts = [self._served(rows[versions == version], version) for version in split]
-        self._log.append_predictions(self.target, pd.concat(parts))
-        if self.labels_arrive:
-            labels = parcels.real[["request_id"]].assign(
-                label=parcels.labels(self.truth), known_at=parcels.known_at()
-            )
-            self._log.append_labels(self.target, labels.dropna(subset=["label"]))
-
-    def _served(self, rows: pd.DataFrame, version: str) -> pd.DataFrame:
-        release = self.foundry.made[version]
-        masked = self.workloads.read(self.target, version).config.masked
-        seen = rows.assign(**dict.fromkeys(masked, np.nan))
-        probability = np.clip(release.model.probability(seen) + release.skew, 0.0, 1.0)
-        told = pd.Series([masked] * len(rows), index=rows.index, dtype=object)
-        return rows.assign(version=version, probability=probability, masked=told)
-
-    def _answer(self, requests: int, split: dict[str, int]) -> None:
-        rng = np.random.default_rng([self._seed, 4, self._steps])
-        counts = rng.multinomial(requests, [p / 100 for p in split.values()])
-        for version, count in zip(split, (int(n) for n in counts), strict=True):
-            release = self.foundry.made[version]
-            errors = int(rng.binomial(count, release.error_rate))
-            slow = int(rng.binomial(count - errors, release.slow_rate))
-            if not self.workloads.answers(self.target, version):
-                self.failed[""] = self.failed.get("", 0) + count
-                errors, slow = count, 0
-            self.metrics.count(self.target, version, count, errors=errors, slow=slow)
-            self.answered[version] = self.answered.get(version, 0) + count
-            self.failed[version] = self.failed.get(version, 0) + errors
 
     def thaw(self) -> None:
         """The frozen feed delivers again."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from orchestrator.controller import Controller
 from orchestrator.journal.incidents import IncidentSummary
-from simulations.faults import Fault, exposed
-from simulations.rehearsal import controller_of, incidents_of
+from simulations.faults import Fault, exposed, no_fault
+from simulations.rehearsal import controller_of, incidents_of, run_until
 from simulations.world import World
 
 
@@ -55,7 +57,7 @@ class Stage:
         saver = WatchedSaver(self._checkpoints, fault)
         return controller_of(self.world, saver, holder=f"controller-{self._count}")
 
-    def _keep_defects(self, _: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
+    def _keep_defects(self, _: Any, level: str, event: MutableMapping[str, Any]) -> Any:
         if event["event"] == "target.broken":
             self.defects.append(repr(sys.exc_info()[1]))
         raise structlog.DropEvent
@@ -79,12 +81,55 @@ def closed(world: World) -> list[IncidentSummary]:
     return found if all(i.status in ("resolved", "escalated") for i in found) else []
 
 
-def quick_world(folder: Path, *, seed: int = 0, **spec: dict[str, Any]) -> World:
+@dataclass
+class Play:
+    """A world and the controller at work in it."""
+
+    world: World
+    stage: Stage
+    controller: Controller
+
+    @classmethod
+    def begin(cls, folder: Path, *, quiet_ticks: int = 6, **world: Any) -> Play:
+        """Some quiet windows first, so that there is a trusted past to compare with."""
+        made = World(folder, **world)
+        stage = Stage(made)
+        play = cls(made, stage, stage.controller(no_fault))
+        play.tick(quiet_ticks)
+        return play
+
+    def tick(self, ticks: int = 1, *, hours: int = 6) -> None:
+        for _ in range(ticks):
+            self.world.step(hours=hours)
+            self.controller.tick()
+
+    def until(self, reached: Callable[[World], bool], *, ticks: int = 60, hours: int = 6) -> int:
+        return run_until(self.world, self.controller, reached, ticks=ticks, hours=hours)
+
+    def until_closed(self, *, ticks: int = 60, hours: int = 6) -> list[IncidentSummary]:
+        self.until(lambda world: bool(closed(world)), ticks=ticks, hours=hours)
+        return closed(self.world)
+
+    def tools(self) -> list[str]:
+        """Every tool that acted, in order, over all incidents."""
+        return [a.tool for i in incidents_of(self.world) for a in i.actions]
+
+    def check(self) -> None:
+        """The promises that hold in every story."""
+        self.world.ledger.check_end()
+        assert self.world.ledger.broken == []
+        assert self.stage.defects == []
+        assert self.world.users.failed.get("", 0) == 0
+
+
+def quick_world(folder: Path, **spec: Any) -> World:
     """A world whose releases are decided within a day of event time."""
     quick = {
         "rollout": {"probation": "6h"},
         "label": {"delay": "1h"},
         "evidence": {"window": "6h"},
     }
-    merged = {name: {**quick.get(name, {}), **spec.get(name, {})} for name in {*quick, *spec}}
-    return World(folder, seed=seed, rows_per_hour=80, **merged)
+    merged: dict[str, Any] = {
+        name: {**quick.get(name, {}), **spec.get(name, {})} for name in {*quick, *spec}
+    }
+    return World(folder, rows_per_hour=80, **merged)

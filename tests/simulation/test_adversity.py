@@ -36,7 +36,7 @@ def check(world: World, stage: Stage) -> None:
     world.ledger.check_end()
     assert world.ledger.broken == []
     assert stage.defects == []
-    assert world.failed.get("", 0) == 0
+    assert world.users.failed.get("", 0) == 0
 
 
 @pytest.mark.parametrize("write", ["traffic.patch", "workloads.start"])

@@ -149,8 +149,8 @@ class Run:
             found.append("the point was never reached")
         if self.ending() != expected:
             found.append(f"ended as {self.ending()}, expected {expected}")
-        if self.world.failed.get("", 0):
-            found.append(f"{self.world.failed['']} requests met no server")
+        if self.world.users.failed.get("", 0):
+            found.append(f"{self.world.users.failed['']} requests met no server")
         if self.stage.threads():
             found.append(f"{self.stage.threads()} threads are left in the checkpoints")
         return found

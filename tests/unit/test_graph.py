@@ -13,15 +13,17 @@ from agents.contract import Cost
 from agents.facts import CAUSE, QUALITY, UNKNOWN
 from orchestrator import nodes
 from orchestrator.controller import Controller
-from orchestrator.goals import QUALITY_MET
+from orchestrator.goals import QUALITY_MET, RELEASE_DECIDED
 from orchestrator.graph import build_graph
 from orchestrator.journal import kinds
+from orchestrator.steps import new_step
 from policies.engine import PolicySet, load_policies
 from simulations.crashes import Killed, Point, Trigger
 from simulations.faults import no_fault
 from simulations.rehearsal import controller_of, incidents_of, run_until, session_of
 from simulations.releases import Release
 from simulations.world import LEASE_S, World
+from tools.errors import Unavailable
 
 POLICY = """
 apiVersion: mendloop.dev/v1alpha1
@@ -203,6 +205,31 @@ def test_a_step_cut_off_before_its_act_is_judged_again_by_the_next_controller(
     world.kill_switch.unlink()
     tick(world, successor, 3)
     assert [e.what for e in world.ledger.effects][:1] == ["servers 2"]
+
+
+def silence(call: str) -> None:
+    if call == "workloads.servers:before":
+        raise Unavailable("the API server does not answer")
+
+
+@pytest.mark.parametrize(("tool", "waits"), [("start_canary", True), ("roll_back", False)])
+def test_silence_of_the_platform_holds_a_step_up_but_rules_nothing_out_and_stops_no_undo(
+    tmp_path: Path, tool: str, waits: bool
+) -> None:
+    """The guardrails cannot see the candidate: unknown is no denial for good; undo comes first."""
+    world = World(tmp_path)
+    world.submit_challenger(Release())
+    session = session_of(world)
+    operation = session.tools[tool].operations(world.document)[0]
+    step = new_step(session, operation, incident="inc-1", number=1, attempt=1)
+    state = {"incident": "inc-1", "goal": RELEASE_DECIDED.name, "step": step.model_dump()}
+    world.fault = silence
+
+    if waits:
+        with pytest.raises(Unavailable, match="start_canary.* waits for the platform"):
+            nodes.guard(state, session)
+    else:
+        assert nodes.guard(state, session)["next"] == "act"
 
 
 def test_an_incident_of_too_many_steps_ends_with_the_traffic_back(
