@@ -226,7 +226,7 @@ def test_silence_of_the_platform_holds_a_step_up_but_rules_nothing_out_and_stops
     world.fault = silence
 
     if waits:
-        with pytest.raises(Unavailable, match="start_canary.* waits for the platform"):
+        with pytest.raises(Unavailable, match=r"start_canary.* waits for the platform"):
             nodes.guard(state, session)
     else:
         assert nodes.guard(state, session)["next"] == "act"
