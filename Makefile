@@ -40,5 +40,17 @@ format: $(STAMP) ## Format the code and mend what linters can.
 	@$(RUN)/ruff check --fix --quiet .
 	@$(RUN)/ruff format --quiet .
 
+BENCHES := canary_harm canary_promotion canary_outage performance_alarms performance_flights \
+	drift_alarms drift_power drift_profile drift_sequence drift_speed feeds diagnosis
+
+bench-quick: $(STAMP) ## Measure the claims about evidence, each in under a minute.
+	@failed=0; for bench in $(BENCHES); do echo "== $$bench"; \
+	  $(RUN)/python -m benchmarks.$$bench --quick || failed=1; done; exit $$failed
+
+bench: $(STAMP) ## Measure all claims in full, beside the peers (brings them); takes a while.
+	@$(UV) sync --frozen --quiet --group bench
+	@failed=0; for bench in $(BENCHES) journal serving_throughput; do echo "== $$bench"; \
+	  $(RUN)/python -m benchmarks.$$bench || failed=1; done; exit $$failed
+
 clean: ## Remove the environment and caches; leaves .mendloop (the demo's home) alone.
 	@rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
