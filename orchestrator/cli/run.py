@@ -16,7 +16,9 @@ import click
 from orchestrator.cli.home import home_option
 
 TICK_S = 0.5
-_STANDBY_POLL_S = 0.2
+_STANDBY_POLL_S = 0.1
+_STANDBY_WARM_S = 5.0
+"""How long what a standby has read counts as fresh enough."""
 
 
 @click.command()
@@ -86,6 +88,7 @@ def _take_home(
     from tools.durable_files import locked
     from tools.errors import Refused, Unavailable
 
+    warm_until_s = 0.0
     while not stop.is_set():
         try:
             held.enter_context(locked(home / "controller.lock", timeout_s=0.0))
@@ -96,7 +99,9 @@ def _take_home(
                     f"another controller runs on {home}, or its lock cannot be taken ({error}); "
                     "stop it, choose another --home, or wait for its end with --standby"
                 ) from error
-        meanwhile()
+        if time.monotonic() >= warm_until_s:
+            meanwhile()
+            warm_until_s = time.monotonic() + _STANDBY_WARM_S
         stop.wait(_STANDBY_POLL_S)
     return False
 
