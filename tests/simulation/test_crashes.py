@@ -64,18 +64,18 @@ def thaw_later(world: World) -> None:
 SCENARIOS = {
     s.name: s
     for s in (
-        Scenario("release", good_release, sample=50),
-        Scenario("bad-release", bad_release, sample=20),
+        Scenario("release", good_release, sample=32),
+        Scenario("bad-release", bad_release, sample=16),
         Scenario(
             "switch-back",
             worse_release,
-            sample=16,
+            sample=8,
             probation="5d",
             hours=6,
             kills_from=lambda world: acted(world, "promote"),
         ),
-        Scenario("frozen-feed", World.freeze, sample=16, hours=6, meanwhile=thaw_later),
-        Scenario("drift", lambda world: world.become(CHANGED), sample=6, hours=6),
+        Scenario("frozen-feed", World.freeze, sample=12, hours=6, meanwhile=thaw_later),
+        Scenario("drift", lambda world: world.become(CHANGED), sample=4, hours=6),
     )
 }
 
