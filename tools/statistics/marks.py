@@ -84,7 +84,8 @@ def marks(values: Floats) -> tuple[Marks, ...]:
 
 def decimals(values: Floats) -> int:
     """Decimals that the values show, at most 6 (then they are taken as not rounded)."""
+    close = 1e-9 * (1 + np.abs(values))
     for places in range(_MOST_DECIMALS):
-        if np.allclose(values, np.round(values, places), rtol=0, atol=1e-9 * (1 + abs(values))):
+        if (np.abs(values - np.round(values, places)) <= close).all():
             return places
     return _MOST_DECIMALS

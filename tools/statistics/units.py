@@ -35,7 +35,8 @@ LEVEL_EXPLAINED = 0.2
 """Share of the movement that may remain when the conversion is inverted."""
 MAX_CHANCE = 0.25
 """Marks so dense that more unrelated values than this would hit them decide nothing."""
-_MOMENTS = 64
+_MOMENTS = 16
+"""Most moments of a window at which a change of unit is tried: every hour or two of a day."""
 _LEVELS = np.linspace(0.1, 0.9, 9)
 _LEVEL_ROWS = 30
 
@@ -104,7 +105,8 @@ def _hits(
     column: str, conversion: Conversion, trusted: Marks, known: Readings, later: Readings
 ) -> UnitChange | None:
     values = np.unique(later.values)
-    values = values[~np.isclose(conversion.undo(values), values)]
+    moved = np.abs(conversion.undo(values) - values)
+    values = values[moved > 1e-8 + 1e-5 * np.abs(values)]
     if not len(values):
         return None  # fixed points such as 0 inches of rain say nothing
     seen = trusted.hit(values, _exact(values))
