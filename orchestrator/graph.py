@@ -45,6 +45,8 @@ class IncidentState(TypedDict, total=False):
     waiting_for: str
     """What the last recorded wait was for: a wait is written once, not at every tick."""
     last_ruling: str
+    has_promoted: bool
+    """Whether this incident made a champion that still is one."""
     approval: str
     outcome: str
 

@@ -24,6 +24,8 @@ State = dict[str, Any]
 MAX_STEPS = 60
 """Steps of one incident after which a person is asked: a loop is never left running."""
 WITHDRAW = "withdraw_challenger"
+_PROMOTING = {"promote": True, "switch_back": False}
+"""Tools after which the incident has a promotion to show, or has one no more."""
 TIDYING_STEPS = 6
 """Steps beyond those that may be spent on leaving nothing half-way."""
 
@@ -39,7 +41,7 @@ def observe(state: State, session: Session) -> State:
     goal = goal_named(state["goal"])
     if state.get("step"):
         return {"next": "verify"}
-    if not goal.unmet(session.state.values()):
+    if _is_over(state, session, goal):
         return {"next": "close", "outcome": "resolved"}
     if _is_given_up(state, session):
         return _escalate(f"{MAX_STEPS} steps did not reach the goal")
@@ -119,7 +121,9 @@ def verify(state: State, session: Session) -> State:
     found = check(session, step)
     match found.holds:
         case Holds.HOLDS:
-            change = {"next": "observe", "step": {}, "attempts": _counted(state, step)}
+            change: State = {"next": "observe", "step": {}, "attempts": _counted(state, step)}
+            if step.operation.tool in _PROMOTING:
+                change["has_promoted"] = _PROMOTING[step.operation.tool]
             return change | _taken_back(state, session, step)
         case Holds.UNKNOWN:
             return _sleep(state, session, found.detail, because=step.key)
@@ -133,6 +137,18 @@ def close(state: State, session: Session) -> State:
         session, state["incident"], state.get("outcome", ""), state.get("wait_reason", "")
     )
     return {"next": "end"}
+
+
+def _is_over(state: State, session: Session, goal: Goal) -> bool:
+    """Whether the goal is reached, or the incident has done what one incident may do.
+
+    A challenger that was promoted and came through its probation ends the incident even when it
+    wears out at once: that is new evidence, for a new incident, with new data, under the cool-down.
+    """
+    facts = session.state.values()
+    if not goal.unmet(facts):
+        return True
+    return bool(state.get("has_promoted")) and not RELEASE_DECIDED.unmet(facts)
 
 
 def _search(state: State, session: Session, goal: Goal) -> Plan | NoPlan:

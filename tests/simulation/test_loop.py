@@ -47,6 +47,17 @@ def test_concept_drift_is_retrained_proved_in_steps_promoted_and_settled(play: P
     assert len(incidents_of(play.world)) == 1
 
 
+def test_one_incident_promotes_once_even_if_the_new_champion_is_no_better(play: Play) -> None:
+    """What is still wrong after a promotion is for a new incident, under the cool-down."""
+    play.world.foundry.coming = [Release(model=USUAL)]
+    play.world.become(CHANGED)
+    play.until(lambda world: acted(world, "retire_version"))
+    first = incidents_of(play.world)[0]
+
+    assert first.outcome == "promoted"
+    assert play.tools().count("retrain_full") == 1
+
+
 def test_a_frozen_feed_is_set_aside_and_masked_until_it_recovers_and_nothing_is_trained(
     play: Play,
 ) -> None:
