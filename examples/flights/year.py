@@ -22,9 +22,9 @@ from examples.flights.world import LabelFeed, replayed, request_bodies, through
 from infra.embedded.platform import Platform
 from tools.log_parts import append_labels, target_folder
 
-DAYS_PER_S = {Mode.WORKING: 0.1, Mode.WATCHING: 1.0, Mode.FREE: 5.0}
+DAYS_PER_S = {Mode.WORKING: 0.1, Mode.WATCHING: 2.0, Mode.FREE: 6.0}
 """Most event time that may pass in a second (see ``Pacer``). FREE leaves the controller, which
-looks twice a second, a few looks per day-long window of matured labels."""
+looks twice a second, about three windows of a day to take in at each look."""
 
 MOST_BEHIND = pd.Timedelta(days=4)
 """Event time that the replay may be ahead of what mendloop has looked at."""
