@@ -182,6 +182,9 @@ class Stage:
         """End everything that was started; what could not be ended is returned."""
         self.abandon()
         self.stop_controller()
+        # Also a run that was submitted a moment ago and that nobody waits for yet.
+        for request in sorted(self.home.runs.glob("*/request.json")):
+            self.runs.cancel(request.parent.name)
         return stop_platform(self.home.root).leftovers
 
     def _train(
