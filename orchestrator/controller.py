@@ -24,6 +24,7 @@ from agents.ports import Desk
 from agents.windows import parse
 from orchestrator.goals import GOALS, Goal
 from orchestrator.graph import build_graph
+from orchestrator.incident_book import IncidentBook
 from orchestrator.journal import kinds
 from orchestrator.journal.incidents import IncidentSummary, fold_incidents
 from orchestrator.journal.journal import Journal
@@ -48,13 +49,6 @@ log = structlog.get_logger()
 
 RECURSION_LIMIT = 200
 """Nodes that one thread may run through in one tick; a bound, never reached by design."""
-INCIDENT_KINDS = (
-    kinds.INCIDENT_OPENED,
-    kinds.INCIDENT_WAITING,
-    kinds.INCIDENT_RESUMED,
-    kinds.INCIDENT_RESOLVED,
-    kinds.INCIDENT_ESCALATED,
-)
 
 
 @dataclass(frozen=True)
@@ -85,6 +79,7 @@ class Controller:
         self._targets = targets
         self._clock = targets[0].desk.clock
         self.journal = journal
+        self._incidents = IncidentBook(journal)
         self._checkpointer = checkpointer
         self._graph = build_graph(checkpointer)
         self._leases = leases
@@ -97,7 +92,7 @@ class Controller:
 
     def start(self) -> None:
         """Write down that this controller begins, and which incidents it finds open."""
-        incidents = self._incidents()
+        incidents = self._incidents.every()
         found = [i.id for i in incidents if i.status in ("open", "waiting")]
         for incident in incidents:
             if incident.id not in found:  # its controller may have died before it tidied up
@@ -201,7 +196,7 @@ class Controller:
 
     def _open_incidents(self, session: Session) -> list[IncidentSummary]:
         """The target's open incidents, one per concern, with those that are opened now."""
-        mine = [i for i in self._incidents() if i.target == session.target]
+        mine = self._incidents.of(session.target)
         standing = [i for i in mine if i.status in ("open", "waiting")]
         busy = {incident.concern for incident in standing}
         for goal in GOALS:
@@ -242,9 +237,6 @@ class Controller:
         self._graph.invoke(entry, config, context=session, durability="sync")
         if not self._graph.get_state(config).next:
             self._checkpointer.delete_thread(incident.id)
-
-    def _incidents(self) -> list[IncidentSummary]:
-        return fold_incidents(self.journal.events(kinds=INCIDENT_KINDS))
 
 
 def is_resting(session: Session, goal: Goal, incidents: Sequence[IncidentSummary]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,19 +52,19 @@ class MemoryWorkloads:
         self._max_crashes = max_crashes
         self._backoff_s = backoff_s
         self._fault = fault
-        self._servers: dict[tuple[str, str], _Server] = {}
+        self._servers: dict[str, dict[str, _Server]] = defaultdict(dict)
         self._tokens: dict[str, int] = {}
         self._made = 0
 
     def start(self, request: ServerRequest, *, key: str, token: int) -> ServerState:
         """See Workloads."""
         with self._writing("start", request.target, token):
-            server = self._servers.get((request.target, request.version))
+            server = self._servers[request.target].get(request.version)
             if server is None:
                 self._made += 1
                 server = _Server(request, key, f"server-{self._made}:80", self._now())
                 server.config = request.config
-                self._servers[(request.target, request.version)] = server
+                self._servers[request.target][request.version] = server
             elif server.request.artifact_digest != request.artifact_digest:
                 raise Invalid(
                     f"v{request.version} serves artifact {server.request.artifact_digest}",
@@ -74,14 +75,14 @@ class MemoryWorkloads:
     def read(self, target: str, version: str) -> ServerState:
         """See Workloads."""
         with exposed(self._fault, "workloads.read"):
-            server = self._servers.get((target, version))
+            server = self._servers[target].get(version)
             return self._advance(server) if server else _absent(target, version)
 
     def servers(self, target: str) -> tuple[ServerState, ...]:
         """See Workloads."""
         with exposed(self._fault, "workloads.servers"):
-            versions = sorted((v for t, v in self._servers if t == target), key=_natural)
-            return tuple(self._advance(self._servers[(target, v)]) for v in versions)
+            versions = sorted(self._servers[target], key=_natural)
+            return tuple(self._advance(self._servers[target][v]) for v in versions)
 
     def configure(
         self, target: str, version: str, config: ServingConfig, *, key: str, token: int
@@ -105,9 +106,9 @@ class MemoryWorkloads:
     def stop(self, target: str, version: str, *, key: str, token: int) -> ServerState:
         """See Workloads."""
         with self._writing("stop", target, token):
-            if (target, version) in self._servers:
+            if version in self._servers[target]:
                 self._endpoints.withdraw(target, version)
-                del self._servers[(target, version)]
+                del self._servers[target][version]
             return _absent(target, version)
 
     def crash(self, target: str, version: str) -> None:
@@ -116,7 +117,7 @@ class MemoryWorkloads:
 
     def answers(self, target: str, version: str) -> bool:
         """Whether the server would answer a request now."""
-        server = self._servers.get((target, version))
+        server = self._servers[target].get(version)
         return server is not None and self._is_ready(server)
 
     def _advance(self, server: _Server) -> ServerState:
@@ -152,9 +153,9 @@ class MemoryWorkloads:
         return server.is_up and is_loaded and server.request.artifact_digest not in self.broken
 
     def _existing(self, target: str, version: str) -> _Server:
-        if (target, version) not in self._servers:
+        if version not in self._servers[target]:
             raise Invalid(f"v{version} of {target} has no server; start it first", field="version")
-        return self._servers[(target, version)]
+        return self._servers[target][version]
 
     @contextmanager
     def _writing(self, call: str, target: str, token: int) -> Iterator[None]:

@@ -67,11 +67,16 @@ def fold_incidents(events: Iterable[Event]) -> list[IncidentSummary]:
     """Every incident of ``events`` (in order of the journal), oldest first."""
     found: dict[str, IncidentSummary] = {}
     for event in events:
-        if event.kind == kinds.INCIDENT_OPENED and event.incident not in found:
-            found[event.incident] = _opened(event)
-        elif event.incident in found:
-            found[event.incident] = _after(found[event.incident], event)
+        fold_on(found, event)
     return list(found.values())
+
+
+def fold_on(found: dict[str, IncidentSummary], event: Event) -> None:
+    """Take the next event into the incidents ``found`` so far, by id; for readers that go on."""
+    if event.kind == kinds.INCIDENT_OPENED and event.incident not in found:
+        found[event.incident] = _opened(event)
+    elif event.incident in found:
+        found[event.incident] = _after(found[event.incident], event)
 
 
 def open_intents(events: Iterable[Event]) -> list[Event]:
