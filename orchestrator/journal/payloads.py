@@ -1,6 +1,7 @@
 """What each kind of event carries: the shapes on which writers and readers of the journal agree.
 
-Those about running mendloop itself stand in ``operations.py`` and are exported from here too.
+Those about deciding stand in ``decisions.py``, about acting in ``acts.py``, about running mendloop
+itself in ``operations.py``; all are exported from here too.
 
 Times are ISO 8601 text. ``event_time`` is the time of the data (when a flight departs), never the
 wall clock, which every event has anyway.
@@ -8,9 +9,18 @@ wall clock, which every event has anyway.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from orchestrator.journal import kinds
+from orchestrator.journal.acts import StepIntended, StepOutcome, StepVerified, TrafficShifted
+from orchestrator.journal.decisions import (
+    DiagnosisMade,
+    EvidenceJudged,
+    GuardJudged,
+    PlanFailed,
+    PlanMade,
+    PlannedStep,
+    Rejected,
+    Rival,
+)
 from orchestrator.journal.operations import (
     ApprovalGiven,
     ApprovalRejected,
@@ -24,8 +34,6 @@ from orchestrator.journal.operations import (
     TargetResumed,
 )
 from orchestrator.journal.shape import Json, Payload
-from policies.ruling import Ruling
-from tools.values import Value
 
 __all__ = [
     "PAYLOADS",
@@ -93,132 +101,6 @@ class IncidentMerged(Payload):
     summary: str = ""
     event_time: str = ""
     facts: Json = {}
-
-
-class Rival(Value):
-    """A cause that was considered and found less likely."""
-
-    cause: str
-    confidence: float = 0.0
-    reason: str = ""
-
-
-class DiagnosisMade(Payload):
-    """What ``diagnosis.made`` says."""
-
-    cause: str
-    confidence: float
-    reasons: tuple[str, ...] = ()
-    rivals: tuple[Rival, ...] = ()
-    facts: Json = {}
-    event_time: str = ""
-
-
-class PlannedStep(Value):
-    """One step of a plan, not yet taken."""
-
-    tool: str
-    agent: str
-    arguments: Json = {}
-    cost: float = 0.0
-
-
-class Rejected(Value):
-    """A tool that the plan does without, and why."""
-
-    tool: str
-    reason: str
-
-
-class PlanMade(Payload):
-    """What ``plan.made`` says."""
-
-    goal: str
-    steps: tuple[PlannedStep, ...]
-    runner_up: tuple[PlannedStep, ...] = ()
-    rejected: tuple[Rejected, ...] = ()
-    cost: float = 0.0
-    event_time: str = ""
-
-
-class PlanFailed(Payload):
-    """What ``plan.failed`` says."""
-
-    goal: str
-    reason: str
-    rejected: tuple[Rejected, ...] = ()
-    event_time: str = ""
-
-
-class GuardJudged(Payload):
-    """What ``guard.judged`` says."""
-
-    tool: str
-    stage: Literal["planning", "acting"]
-    ruling: Ruling
-    key: str = ""
-    """Idempotency key of the step, once it has one."""
-    event_time: str = ""
-
-
-class StepIntended(Payload):
-    """What ``step.intended`` says."""
-
-    key: str
-    """What the action *is*: tool, target, arguments, incident, attempt."""
-    step: int
-    """Its place in the plan, from 1."""
-    tool: str
-    agent: str
-    arguments: Json = {}
-    undo: str = ""
-    """The tool that undoes it, "nothing to undo" or "irreversible"."""
-    attempt: int = 1
-    token: int = 0
-    """Fencing token of the lease under which it acts."""
-    event_time: str = ""
-
-
-class StepOutcome(Payload):
-    """What ``step.outcome`` says."""
-
-    key: str
-    tool: str
-    result: Literal["applied", "already", "refused", "unavailable", "failed"]
-    """``already``: the world showed that an earlier attempt had taken effect."""
-    output: Json = {}
-    detail: str = ""
-
-
-class StepVerified(Payload):
-    """What ``step.verified`` says."""
-
-    key: str
-    tool: str
-    verdict: Literal["holds", "broken", "unknown"]
-    detail: str = ""
-
-
-class EvidenceJudged(Payload):
-    """What ``evidence.judged`` says."""
-
-    question: str
-    verdict: Literal["healthy", "harmful", "unknown"]
-    reason: str
-    figures: dict[str, float] = {}
-    event_time: str = ""
-
-
-class TrafficShifted(Payload):
-    """What ``traffic.shifted`` says."""
-
-    route: str
-    before: dict[str, int]
-    """Percent by version."""
-    after: dict[str, int]
-    key: str = ""
-    reason: str = ""
-    event_time: str = ""
 
 
 class IncidentWaiting(Payload):

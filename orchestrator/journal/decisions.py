@@ -1,0 +1,85 @@
+"""What the events about deciding carry: diagnosis, plans, rulings and judgements of evidence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from orchestrator.journal.shape import Json, Payload
+from policies.ruling import Ruling
+from tools.values import Value
+
+
+class Rival(Value):
+    """A cause that was considered and found less likely."""
+
+    cause: str
+    confidence: float = 0.0
+    reason: str = ""
+
+
+class DiagnosisMade(Payload):
+    """What ``diagnosis.made`` says."""
+
+    cause: str
+    confidence: float
+    reasons: tuple[str, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+    facts: Json = {}
+    event_time: str = ""
+
+
+class PlannedStep(Value):
+    """One step of a plan, not yet taken."""
+
+    tool: str
+    agent: str
+    arguments: Json = {}
+    cost: float = 0.0
+
+
+class Rejected(Value):
+    """A tool that the plan does without, and why."""
+
+    tool: str
+    reason: str
+
+
+class PlanMade(Payload):
+    """What ``plan.made`` says."""
+
+    goal: str
+    steps: tuple[PlannedStep, ...]
+    runner_up: tuple[PlannedStep, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    cost: float = 0.0
+    event_time: str = ""
+
+
+class PlanFailed(Payload):
+    """What ``plan.failed`` says."""
+
+    goal: str
+    reason: str
+    rejected: tuple[Rejected, ...] = ()
+    event_time: str = ""
+
+
+class GuardJudged(Payload):
+    """What ``guard.judged`` says."""
+
+    tool: str
+    stage: Literal["planning", "acting"]
+    ruling: Ruling
+    key: str = ""
+    """Idempotency key of the step, once it has one."""
+    event_time: str = ""
+
+
+class EvidenceJudged(Payload):
+    """What ``evidence.judged`` says."""
+
+    question: str
+    verdict: Literal["healthy", "harmful", "unknown"]
+    reason: str
+    figures: dict[str, float] = {}
+    event_time: str = ""
