@@ -155,8 +155,7 @@ def measure(models: int, repeats: int) -> dict[str, Any]:
     """The figures of one run; seconds are medians."""
     with tempfile.TemporaryDirectory() as folder:
         fleet = Fleet(Path(folder), models)
-        for _ in range(4):
-            fleet.next_window()
+        fleet.next_window()
         journal = SqliteJournal(":memory:")
         tracemalloc.start()
         controller = Controller(

@@ -40,8 +40,8 @@ class Marks:
             steps = (values - self.offset) / self.step
             gap = np.abs(steps - np.round(steps)) * self.step
         else:
-            right = np.clip(np.searchsorted(self.support, values), 0, len(self.support) - 1)
-            left = np.clip(right - 1, 0, len(self.support) - 1)
+            right = np.minimum(np.searchsorted(self.support, values), len(self.support) - 1)
+            left = np.maximum(right - 1, 0)
             gap = np.minimum(
                 np.abs(self.support[right] - values), np.abs(self.support[left] - values)
             )

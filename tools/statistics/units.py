@@ -13,11 +13,13 @@ spread and inverting the conversion takes the movement away.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import special
 
 from tools.statistics.conversions import Conversion, Floats, conversions
@@ -87,11 +89,15 @@ def _by_marks(
         known, later = before + now.until(moment), now.since(moment)
         if not len(known):
             continue
+        distinct = np.unique(later.values)
+        places = decimals(distinct)
         for trusted in marks(known.values):
-            if _still_hits(trusted, later):
+            seen = trusted.hit(distinct, _exact(distinct))
+            if _still_hits(distinct, seen):
                 continue
+            new = _Arrived(later, distinct, seen, places)
             for conversion in candidates:
-                found = _hits(column, conversion, trusted, known, later)
+                found = _hits(column, conversion, trusted, known, new)
                 if found and (found.p_value or 0.0) <= budget and _is_better(found, best):
                     best = found
     return best
@@ -101,25 +107,39 @@ def _is_better(found: UnitChange, best: UnitChange | None) -> bool:
     return best is None or (found.p_value or 0.0) < (best.p_value or 0.0)
 
 
+@dataclass(frozen=True)
+class _Arrived:
+    """What came since a moment: the same for every conversion that is tried on it."""
+
+    readings: Readings
+    distinct: Floats
+    seen: NDArray[np.bool_]
+    """Which distinct values sit on the trusted marks as they are."""
+    places: int
+    """Decimals that the distinct values show."""
+
+
 def _hits(
-    column: str, conversion: Conversion, trusted: Marks, known: Readings, later: Readings
+    column: str, conversion: Conversion, trusted: Marks, known: Readings, new: _Arrived
 ) -> UnitChange | None:
-    values = np.unique(later.values)
-    moved = np.abs(conversion.undo(values) - values)
-    values = values[moved > 1e-8 + 1e-5 * np.abs(values)]
+    is_moved = np.abs(conversion.undo(new.distinct) - new.distinct) > 1e-8 + 1e-5 * np.abs(
+        new.distinct
+    )
+    values, seen, places = new.distinct[is_moved], new.seen[is_moved], new.places
     if not len(values):
         return None  # fixed points such as 0 inches of rain say nothing
-    seen = trusted.hit(values, _exact(values))
     old = conversion.undo(values)
     if 3 * int(seen.sum()) > len(values) or not trusted.is_plausible(float(np.median(old))):
         return None
+    if len(values) < len(new.distinct):
+        places = decimals(values)
     p_value, matched = 1.0, 0
-    for tolerance in (_exact(old), _rounding(values, conversion)):
+    for tolerance in (_exact(old), _rounding(old, places, conversion)):
         chance = trusted.chance(tolerance)
         hit = trusted.hit(old, tolerance) & ~seen
         k = int(hit.sum())
         enough = k >= trusted.enough * int((~seen).sum())
-        if chance > MAX_CHANCE or not enough or not _is_backed(conversion, known, later, tolerance):
+        if chance > MAX_CHANCE or not enough or not _is_backed(conversion, known, new, tolerance):
             continue
         p = float(special.bdtrc(k - 1, len(values), chance))
         if p < p_value:
@@ -127,7 +147,7 @@ def _hits(
     return UnitChange(
         column=column,
         conversion=conversion,
-        since=later.start,
+        since=new.readings.start,
         test=trusted.kind,
         matched=matched,
         distinct=len(values),
@@ -135,11 +155,11 @@ def _hits(
     )
 
 
-def _is_backed(conversion: Conversion, known: Readings, later: Readings, tolerance: Floats) -> bool:
+def _is_backed(conversion: Conversion, known: Readings, new: _Arrived, tolerance: Floats) -> bool:
     """With one or two distinct values, every series must go on exactly where it stopped."""
-    if len(np.unique(later.values)) > 2:
+    if len(new.distinct) > 2:
         return True
-    last, first = known.last(), later.first()
+    last, first = known.last(), new.readings.first()
     shared = [series for series in first if series in last]
     old = conversion.undo(np.array([first[s] for s in shared]))
     gap = np.abs(old - np.array([last[s] for s in shared]))
@@ -150,10 +170,10 @@ def _exact(values: Floats) -> Floats:
     return np.maximum(np.abs(values) * 1e-7, 1e-12)
 
 
-def _rounding(values: Floats, conversion: Conversion) -> Floats:
-    """Half a unit of the last decimal that the new values show, in the old unit."""
-    half = 0.5 * 10.0 ** -decimals(values) / abs(conversion.scale)
-    return np.maximum(_exact(conversion.undo(values)), half * 1.001)
+def _rounding(old: Floats, places: int, conversion: Conversion) -> Floats:
+    """Half a unit of the last of the ``places`` decimals that new values show, in the old unit."""
+    half = 0.5 * 10.0**-places / abs(conversion.scale)
+    return np.maximum(_exact(old), half * 1.001)
 
 
 def _by_level(
@@ -170,7 +190,8 @@ def _by_level(
         if not conversion.is_slip and few:
             continue  # too few values to know how far they move
         if not conversion.is_slip and grid.kind == "grid":
-            if _still_hits(grid, now):
+            distinct = np.unique(now.values)
+            if _still_hits(distinct, grid.hit(distinct, _exact(distinct))):
                 continue
             spreads = MARKED_SPREADS
         if _is_explained(trusted, raw, old, spreads):
@@ -186,14 +207,13 @@ def _by_level(
     return None
 
 
-def _still_hits(trusted: Marks, now: Readings) -> bool:
+def _still_hits(distinct: Floats, seen: NDArray[np.bool_]) -> bool:
     """Values that stay on their marks moved along them: weather, not units.
 
     Zero is left out: it is the same in most units.
     """
-    values = np.unique(now.values)
-    values = values[values != 0]
-    return 3 * int(trusted.hit(values, _exact(values)).sum()) > len(values)
+    counts = distinct != 0
+    return 3 * int(seen[counts].sum()) > int(counts.sum())
 
 
 def _orders(values: Floats) -> Floats:
