@@ -150,6 +150,14 @@ class Guardrails(DocumentValue):
     budget_period: Duration = timedelta(days=365)
     cool_down: Duration = timedelta(days=7)
     """Event time between two remediations of one kind on the target."""
+    approval_valid_for: Duration = timedelta(hours=24)
+    """Wall clock within which a request is answered and the answer used; a day has somebody of
+    every shift in it."""
+    approval_contact: str = Field(default="", max_length=200)
+    """Who is asked, in words; where a notification channel has this name, it gets the question."""
+    approval_unanswered: Literal["undo", "wait", "escalate"] = "undo"
+    """When nobody answers: go back to the safe state; ask again for ever; or tell the contact, ask
+    once more, and then go back."""
 
 
 class ManagedModelSpec(DocumentValue):

@@ -29,6 +29,12 @@ JOURNAL_KEYED = "journal.keyed"
 MEMORY_SAVED = "memory.saved"
 TARGET_PAUSED = "target.paused"
 TARGET_RESUMED = "target.resumed"
+APPROVAL_USED = "approval.used"
+APPROVAL_INVALIDATED = "approval.invalidated"
+APPROVAL_EXPIRED = "approval.expired"
+TARGET_TAKEN_OVER = "target.taken_over"
+TARGET_HANDED_BACK = "target.handed_back"
+BASELINE_ACCEPTED = "baseline.accepted"
 
 KINDS: dict[str, str] = {
     CONTROLLER_STARTED: "A controller process began to tick.",
@@ -58,4 +64,10 @@ KINDS: dict[str, str] = {
     MEMORY_SAVED: "What the next look at a target has to know of the ones before.",
     TARGET_PAUSED: "A person stopped changes on the target (or on all of them).",
     TARGET_RESUMED: "A person allowed changes again.",
+    APPROVAL_USED: "The one step that an approval was given for is about to act.",
+    APPROVAL_INVALIDATED: "The world changed: a request, or an unused approval, is good no more.",
+    APPROVAL_EXPIRED: "Nobody answered a request in time.",
+    TARGET_TAKEN_OVER: "A person changes the target: mendloop stands down and looks on.",
+    TARGET_HANDED_BACK: "A person gave the target back to mendloop.",
+    BASELINE_ACCEPTED: "What was found after a hand-back counts as mendloop's own state.",
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.journal import kinds, payloads
+from orchestrator.journal import interventions, kinds, payloads
 from orchestrator.journal.event import Event
 from tools.values import Value, canonical_json
 
@@ -84,7 +84,29 @@ def _judged(judged: payloads.GuardJudged) -> Told:
 def _requested(asked: payloads.ApprovalRequested) -> Told:
     until = f" until {asked.expires_at}" if asked.expires_at else ""
     what = f"approval {asked.approval} needed for {asked.tool}{_arguments(asked.arguments)}{until}"
-    return Told(what=what, why=asked.reasons)
+    again = f"instead of {asked.replaces}: {'; '.join(asked.changed)}" if asked.replaces else ""
+    return Told(what=what, why=(*asked.reasons, again))
+
+
+def _expired(late: interventions.ApprovalExpired) -> Told:
+    words = {
+        "undo": "what is half-way goes back to the safe state",
+        "escalate": "asked once more, then what is half-way goes back",
+        "wait": "asked again; nothing is changed meanwhile",
+    }
+    whom = f" ({late.contact})" if late.contact else ""
+    what = f"nobody answered request {late.approval} for {late.tool}{whom}"
+    return Told(what=what, why=(words.get(late.then, late.then),))
+
+
+def _taken_over(taken: interventions.TargetTakenOver) -> Told:
+    who = f"by {taken.by}" if taken.by else "by somebody else's change"
+    return Told(what=f"taken over {who}; mendloop stands down", why=(taken.reason, *taken.seen))
+
+
+def _paused(paused: interventions.TargetPaused) -> Told:
+    back = "; changes under way go back" if paused.in_flight == "go-back" else ""
+    return Told(what=f"paused by {paused.by}{back}", why=(paused.reason,))
 
 
 def _intended(step: payloads.StepIntended) -> Told:
@@ -155,6 +177,16 @@ _WORDS: dict[str, Callable[[Any], Told]] = {
     kinds.INCIDENT_RESUMED: lambda p: Told(what="resumed", why=(p.reason,)),
     kinds.INCIDENT_RESOLVED: lambda p: Told(what=f"resolved: {p.outcome}", why=(p.summary,)),
     kinds.INCIDENT_ESCALATED: lambda p: Told(what=f"escalated: {p.outcome}", why=(p.summary,)),
-    kinds.TARGET_PAUSED: lambda p: Told(what=f"paused by {p.by}", why=(p.reason,)),
+    kinds.APPROVAL_USED: lambda p: Told(what=f"approval {p.approval} of {p.by} is used up"),
+    kinds.APPROVAL_INVALIDATED: lambda p: Told(
+        what=f"approval {p.approval} is good no more", why=p.changed
+    ),
+    kinds.APPROVAL_EXPIRED: _expired,
+    kinds.TARGET_TAKEN_OVER: _taken_over,
+    kinds.TARGET_HANDED_BACK: lambda p: Told(what=f"handed back by {p.by}", why=(p.reason,)),
+    kinds.BASELINE_ACCEPTED: lambda p: Told(
+        what="what was found counts as mendloop's own from here on", why=p.notes
+    ),
+    kinds.TARGET_PAUSED: _paused,
     kinds.TARGET_RESUMED: lambda p: Told(what=f"resumed by {p.by}", why=(p.reason,)),
 }

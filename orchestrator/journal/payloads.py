@@ -1,7 +1,8 @@
 """What each kind of event carries: the shapes on which writers and readers of the journal agree.
 
 Those about deciding stand in ``decisions.py``, about acting in ``acts.py``, about running mendloop
-itself in ``operations.py``; all are exported from here too.
+itself in ``operations.py``, those in which a person has a say in ``interventions.py``; all are
+exported from here too.
 
 Times are ISO 8601 text. ``event_time`` is the time of the data (when a flight departs), never the
 wall clock, which every event has anyway.
@@ -21,17 +22,20 @@ from orchestrator.journal.decisions import (
     Rejected,
     Rival,
 )
-from orchestrator.journal.operations import (
+from orchestrator.journal.interventions import (
+    INTERVENTIONS,
     ApprovalGiven,
     ApprovalRejected,
     ApprovalRequested,
+    TargetPaused,
+    TargetResumed,
+)
+from orchestrator.journal.operations import (
     ControllerStarted,
     ControllerStopped,
     JournalKeyed,
     LeaseAcquired,
     LeaseLost,
-    TargetPaused,
-    TargetResumed,
 )
 from orchestrator.journal.shape import Json, Payload
 
@@ -154,9 +158,6 @@ PAYLOADS: dict[str, type[Payload]] = {
     kinds.PLAN_MADE: PlanMade,
     kinds.PLAN_FAILED: PlanFailed,
     kinds.GUARD_JUDGED: GuardJudged,
-    kinds.APPROVAL_REQUESTED: ApprovalRequested,
-    kinds.APPROVAL_GIVEN: ApprovalGiven,
-    kinds.APPROVAL_REJECTED: ApprovalRejected,
     kinds.STEP_INTENDED: StepIntended,
     kinds.STEP_OUTCOME: StepOutcome,
     kinds.STEP_VERIFIED: StepVerified,
@@ -168,6 +169,5 @@ PAYLOADS: dict[str, type[Payload]] = {
     kinds.INCIDENT_ESCALATED: IncidentEscalated,
     kinds.JOURNAL_KEYED: JournalKeyed,
     kinds.MEMORY_SAVED: MemorySaved,
-    kinds.TARGET_PAUSED: TargetPaused,
-    kinds.TARGET_RESUMED: TargetResumed,
+    **INTERVENTIONS,
 }
