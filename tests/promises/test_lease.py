@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -15,11 +16,15 @@ import pytest
 
 from simulations.clock import VirtualClock
 from simulations.lease import MemoryLeases
+from tests.stand_in.kubernetes_api import api_server
 from tools.errors import Invalid, Refused
 from tools.file_lease import FileLeases
+from tools.kubernetes_api import KubernetesApi
+from tools.kubernetes_lease import KubernetesLeases
 from tools.lease import Lease, Leases
 
 TARGET = "default/flights"
+NUMBERS = itertools.count()
 
 HOLDER = """
 import sys
@@ -41,9 +46,32 @@ class World:
         self.first, self.second, self.kill_first = first, second, kill
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(scope="module")
+def api_url() -> Iterator[str]:
+    with api_server() as (url, _):
+        yield url
+
+
+def cluster_world(url: str, namespace: str) -> World:
+    """Two processes that lead each other on in one namespace."""
+    clock = VirtualClock()
+    first, second = (
+        KubernetesLeases(KubernetesApi.at(url), clock, namespace=namespace, ttl_s=10)
+        for _ in range(2)
+    )
+
+    def kill_first() -> None:
+        assert second.acquire(TARGET, "b") is None, "a contender watches before it may take over"
+        clock.advance(timedelta(seconds=10))
+
+    return World(first, second, kill_first)
+
+
+@pytest.fixture(params=["file", "memory", "kubernetes"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    """Both adapters; in the file case every contender has its own instance, as processes have."""
+    """Every adapter; unless it is in memory, each contender has an instance, as processes have."""
+    if request.param == "kubernetes":
+        return cluster_world(request.getfixturevalue("api_url"), f"ns-{next(NUMBERS)}")
     if request.param == "memory":
         clock = VirtualClock()
         shared = MemoryLeases(clock, ttl_s=10)
