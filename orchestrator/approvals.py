@@ -1,124 +1,172 @@
 """A person's yes or no to exactly one step: asked for and answered in the journal.
 
-An approval is good for one digest (target, tool, arguments, incident, attempt), once, until it
-expires; whoever answers second is told that it came too late.
+An approval is good for one digest (see ``approval_terms``), once, until it expires. Where a request
+stands is a fold over its events in the journal's order, so the first answer counts whoever wrote it
+and from which process; whoever comes second is told.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Literal
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
 
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
+from orchestrator.journal.interventions import (
+    ApprovalGiven,
+    ApprovalRejected,
+    ApprovalRequested,
+)
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.payloads import ApprovalGiven, ApprovalRejected, ApprovalRequested
-from orchestrator.session import Session
-from orchestrator.steps import StepRecord
 from tools.clock import Clock
 from tools.errors import Invalid, Refused
-from tools.values import Value, digest
+from tools.values import Value
 
-VALID_FOR = timedelta(hours=24)
+Status = Literal["pending", "given", "rejected", "expired", "invalidated", "used"]
+
+APPROVAL_KINDS = (
+    kinds.APPROVAL_REQUESTED,
+    kinds.APPROVAL_GIVEN,
+    kinds.APPROVAL_REJECTED,
+    kinds.APPROVAL_EXPIRED,
+    kinds.APPROVAL_INVALIDATED,
+    kinds.APPROVAL_USED,
+)
+NEXT: dict[tuple[Status, str], Status] = {
+    ("pending", kinds.APPROVAL_GIVEN): "given",
+    ("pending", kinds.APPROVAL_REJECTED): "rejected",
+    ("pending", kinds.APPROVAL_EXPIRED): "expired",
+    ("pending", kinds.APPROVAL_INVALIDATED): "invalidated",
+    ("given", kinds.APPROVAL_INVALIDATED): "invalidated",
+    ("given", kinds.APPROVAL_USED): "used",
+}
+"""The whole life of a request; an event that is not here came too late and changes nothing."""
+
+_WORDS: dict[Status, str] = {
+    "pending": "waiting",
+    "given": "approved",
+    "rejected": "rejected",
+    "expired": "over, nobody answered in time",
+    "invalidated": "good no more, the world changed",
+    "used": "approved and used",
+}
 
 
-class Answer(Value):
-    """Where a request for approval stands."""
+class Standing(Value):
+    """Where one request stands."""
 
-    approval: str
-    status: Literal["pending", "given", "rejected", "expired"]
+    request: ApprovalRequested
+    target: str
+    incident: str
+    status: Status = "pending"
     by: str = ""
+    """Who answered."""
+    at: str = ""
+    """When it got this status; for a waiting one, when it was asked."""
     reason: str = ""
 
+    @property
+    def approval(self) -> str:
+        """The name under which it is answered."""
+        return self.request.approval
 
-def ask(session: Session, step: StepRecord, reasons: tuple[str, ...]) -> Answer:
-    """The answer to this step's request; makes the request when there is none."""
-    journal = session.recorder.journal
-    found = find(journal, step.key, now=session.desk.clock.now())
-    if found is not None:
-        return found
-    now = session.desk.clock.now()
-    request = ApprovalRequested(
-        approval=step.key,
-        tool=step.operation.tool,
-        arguments=dict(step.operation.arguments),
-        reasons=reasons,
-        digest=_digest(session.target, step),
-        expires_at=(now + VALID_FOR).isoformat(),
-    )
-    session.remember(
-        None, [(kinds.APPROVAL_REQUESTED, "policies", request)], incident=step.incident
-    )
-    return Answer(approval=step.key, status="pending")
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time has passed, whatever was answered."""
+        until = self.request.expires_at
+        return bool(until) and now >= datetime.fromisoformat(until)
+
+    def told(self) -> str:
+        """In words: what, by whom, when."""
+        who = f" by {self.by}" if self.by else ""
+        why = f": {self.reason}" if self.reason else ""
+        return f"{_WORDS[self.status]}{who} at {self.at[:19]}{why}"
 
 
-def find(journal: Journal, approval: str, *, now: datetime) -> Answer | None:
+def fold_approvals(events: Iterable[Event]) -> list[Standing]:
+    """Every request of ``events`` (in the journal's order), oldest first."""
+    found: dict[str, Standing] = {}
+    for event in events:
+        if event.kind == kinds.APPROVAL_REQUESTED:
+            asked = event.read(ApprovalRequested)
+            standing = Standing(
+                request=asked, target=event.target, incident=event.incident, at=event.at
+            )
+            found.setdefault(asked.approval, standing)
+        elif event.kind in APPROVAL_KINDS and event.payload["approval"] in found:
+            name = event.payload["approval"]
+            found[name] = followed_by(found[name], event)
+    return list(found.values())
+
+
+def find(journal: Journal, approval: str) -> Standing | None:
     """Where the request stands; None when there is no such request."""
-    request = _request(journal, approval)
-    if request is None:
-        return None
-    asked = request.read(ApprovalRequested)
-    for event in _answers(journal, approval):
-        if event.kind == kinds.APPROVAL_REJECTED:
-            said = event.read(ApprovalRejected)
-            return Answer(approval=approval, status="rejected", by=said.by, reason=said.reason)
-        given = event.read(ApprovalGiven)
-        if given.digest == asked.digest:
-            return Answer(approval=approval, status="given", by=given.by)
-    if asked.expires_at and now >= datetime.fromisoformat(asked.expires_at):
-        return Answer(approval=approval, status="expired", reason=f"expired {asked.expires_at}")
-    return Answer(approval=approval, status="pending")
+    events = journal.events(kinds=APPROVAL_KINDS)
+    return next((s for s in fold_approvals(events) if s.approval == approval), None)
 
 
 def answer(
     journal: Journal, clock: Clock, approval: str, *, by: str, approve: bool, reason: str = ""
-) -> ApprovalRequested:
-    """Write a person's answer. Raises Invalid for an unknown request, Refused for a late one."""
-    request = _request(journal, approval)
-    if request is None:
+) -> Standing:
+    """Write a person's answer. Raises Invalid for an unknown request, Refused for a late one.
+
+    Two people may answer at the same moment: both answers are on record, the first counts, and
+    whoever's does not is told so.
+    """
+    standing = find(journal, approval)
+    if standing is None:
         raise Invalid(
             f"there is no request {approval!r}; `mendloop incidents` lists what waits",
             field="approval",
         )
-    standing = find(journal, approval, now=clock.now())
-    if standing is None or standing.status != "pending":
-        status = standing.status if standing else "gone"
-        who = f" by {standing.by}" if standing and standing.by else ""
-        raise Refused(f"too late: request {approval} is already {status}{who}")
-    asked = request.read(ApprovalRequested)
+    if standing.status != "pending":
+        raise _too_late(journal, standing)
+    if standing.is_over(clock.now()):
+        raise Refused(f"too late: request {approval} expired at {standing.request.expires_at}")
+    asked = standing.request
     payload: Value = (
         ApprovalGiven(approval=approval, by=by, digest=asked.digest)
         if approve
         else ApprovalRejected(approval=approval, by=by, reason=reason)
     )
-    journal.append(
+    written = journal.append(
         kinds.APPROVAL_GIVEN if approve else kinds.APPROVAL_REJECTED,
         at=clock.now(),
         actor=by,
         payload=payload,
-        target=request.target,
-        incident=request.incident,
+        target=standing.target,
+        incident=standing.incident,
     )
-    return asked
-
-
-def _request(journal: Journal, approval: str) -> Event | None:
-    asked = journal.events(kinds=[kinds.APPROVAL_REQUESTED])
-    return next((e for e in reversed(asked) if e.payload["approval"] == approval), None)
-
-
-def _answers(journal: Journal, approval: str) -> list[Event]:
-    both = journal.events(kinds=[kinds.APPROVAL_GIVEN, kinds.APPROVAL_REJECTED])
-    return [event for event in both if event.payload["approval"] == approval]
-
-
-def _digest(target: str, step: StepRecord) -> str:
-    return digest(
-        {
-            "target": target,
-            "tool": step.operation.tool,
-            "arguments": step.operation.arguments,
-            "incident": step.incident,
-            "attempt": step.attempt,
-        }
+    until_now = journal.events(
+        incident=standing.incident, kinds=APPROVAL_KINDS, until=written.seq - 1
     )
+    before = next(s for s in fold_approvals(until_now) if s.approval == approval)
+    if before.status != "pending":
+        raise _too_late(journal, before)
+    return followed_by(before, written)
+
+
+def followed_by(standing: Standing, event: Event) -> Standing:
+    """Where it stands after one more of its events."""
+    given_for = event.payload.get("digest", standing.request.digest)
+    status = NEXT.get((standing.status, event.kind))
+    if status is None or given_for != standing.request.digest:
+        return standing
+    change: dict[str, Any] = {"status": status, "at": event.at}
+    if event.kind in (kinds.APPROVAL_GIVEN, kinds.APPROVAL_REJECTED):
+        change["by"] = event.payload["by"]
+    if event.kind == kinds.APPROVAL_REJECTED:
+        change["reason"] = event.payload["reason"]
+    if event.kind == kinds.APPROVAL_INVALIDATED:
+        change["reason"] = "; ".join(event.payload["changed"])
+    return standing.model_copy(update=change)
+
+
+def _too_late(journal: Journal, standing: Standing) -> Refused:
+    newer = [
+        s.approval
+        for s in fold_approvals(journal.events(incident=standing.incident, kinds=APPROVAL_KINDS))
+        if s.request.replaces == standing.approval
+    ]
+    instead = f"; it was asked again as {newer[-1]}" if newer else ""
+    return Refused(f"too late: request {standing.approval} is {standing.told()}{instead}")

@@ -48,6 +48,8 @@ class IncidentState(TypedDict, total=False):
     has_promoted: bool
     """Whether this incident made a champion that still is one."""
     approval: str
+    giving_up: str
+    """Why only what is half-way is still taken back before a person has the word."""
     outcome: str
 
 

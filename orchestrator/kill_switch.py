@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -27,6 +28,8 @@ class Pause(Value):
     by: str
     reason: str
     allows_safe_return: bool = False
+    in_flight: Literal["hold", "go-back"] = "hold"
+    """What becomes of a canary under way: it stays where it is, or goes back to the champion."""
     at: str = ""
 
 
@@ -42,15 +45,27 @@ class KillSwitch:
 
         When both stop it, going back is allowed only if both allow it.
         """
-        found = [p for p in (_read(self._path), _read(self._file(target))) if p is not None]
+        found = self.orders(target)
         if not found:
             return PauseContext(active=False)
         return PauseContext(
             active=True,
-            allows_safe_return=all(pause.allows_safe_return for pause in found),
+            allows_safe_return=all(
+                pause.allows_safe_return or pause.in_flight == "go-back" for pause in found
+            ),
             by=found[0].by,
             reason=found[0].reason,
         )
+
+    def orders(self, target: str | None) -> list[Pause]:
+        """The pauses in force on ``target``: the one of everything first."""
+        files = [self._path] if target is None else [self._path, self._file(target)]
+        return [pause for pause in map(_read, files) if pause is not None]
+
+    def wants_back(self, target: str) -> bool:
+        """Whether ``target`` is paused and everybody who did wants changes under way undone."""
+        found = self.orders(target)
+        return bool(found) and all(p.in_flight == "go-back" for p in found)
 
     def pause(self, target: str | None, pause: Pause) -> Path:
         """Stop ``target``, or everything. Raises Unavailable when the file cannot be written."""

@@ -11,7 +11,7 @@ from typing import Any
 from agents.contract import Holds, Operation
 from agents.facts import CANARY, CAUSE, DATA_TRUST, UNKNOWN
 from agents.monitor.diagnose import diagnose_target
-from orchestrator import approvals, reporting
+from orchestrator import awaiting, reporting
 from orchestrator.goals import RELEASE_DECIDED, Goal, goal_named
 from orchestrator.guard import is_transient, rule_on
 from orchestrator.planner import NoPlan, Plan, make_plan
@@ -26,6 +26,7 @@ MAX_STEPS = 60
 WITHDRAW = "withdraw_challenger"
 _PROMOTING = {"promote": True, "switch_back": False}
 """Tools after which the incident has a promotion to show, or has one no more."""
+_NO_WAY_BACK = "what is half-way cannot be taken back just now"
 TIDYING_STEPS = 6
 """Steps beyond those that may be spent on leaving nothing half-way."""
 
@@ -41,6 +42,8 @@ def observe(state: State, session: Session) -> State:
     goal = goal_named(state["goal"])
     if state.get("step"):
         return {"next": "verify"}
+    if state.get("giving_up"):
+        return {"next": "plan"}
     if _is_over(state, session, goal):
         return {"next": "close", "outcome": "resolved"}
     if _is_given_up(state, session):
@@ -62,10 +65,17 @@ def diagnose(state: State, session: Session) -> State:
 def plan(state: State, session: Session) -> State:
     """Choose the next step: the first of the cheapest plan that is not forbidden."""
     goal = goal_named(state["goal"])
-    chosen = _search(state, session, goal)
+    giving_up, is_model = state.get("giving_up", ""), goal.concern == "model"
+    if giving_up and not (is_model and awaiting.is_half_way(session)):
+        return _escalate(giving_up)
     is_last = state.get("steps_taken", 0) >= MAX_STEPS
-    if goal.concern == "model" and (is_last or isinstance(chosen, NoPlan)):
-        chosen = _tidy(state, session) or chosen
+    if is_model and (giving_up or _goes_back(session)):
+        awaiting.end_canary(state, session)
+        chosen = _tidy(state, session) or NoPlan(goal=goal.name, missing=(_NO_WAY_BACK,))
+    else:
+        chosen = _search(state, session, goal)
+        if is_model and (is_last or isinstance(chosen, NoPlan)):
+            chosen = _tidy(state, session) or chosen
     if isinstance(chosen, NoPlan):
         return _without_plan(state, session, chosen)
     names = [step.name for step in chosen.steps]
@@ -89,7 +99,11 @@ def guard(state: State, session: Session) -> State:
             session.permitted = step.key
             return {"next": "act", **change}
         case Decision.REQUIRE_APPROVAL:
-            return change | _approval(state, session, step, ruling.reasons)
+            found = awaiting.approval(state, session, step, ruling)
+            if "closed" not in found:
+                return change | found
+            closed = found.pop("closed")
+            return change | found | _rule_out(state, session, step, closed, for_good=True)
         case Decision.DENY if is_transient(ruling):
             denied = {**state.get("denied", {}), step.operation.name: reason}
             return {"next": "plan", "step": {}, "denied": denied, **change}
@@ -108,7 +122,7 @@ def act(state: State, session: Session) -> State:
         case Acted.DONE:
             return {"next": "verify"}
         case Acted.AGAIN:
-            return _sleep(state, session, detail, because=step.key)
+            return awaiting.sleep(state, session, detail, because=step.key)
         case Acted.BLOCKED:
             return _rule_out(state, session, step, detail, for_good=True)
 
@@ -118,6 +132,8 @@ def verify(state: State, session: Session) -> State:
     step = StepRecord.model_validate(state["step"])
     if not is_answered(session, step):
         return {"next": "guard"}
+    if _goes_back(session) and not session.tools[step.operation.tool].contract.changes_production:
+        return {"next": "observe", "step": {}}  # nothing is judged or awaited any more
     found = check(session, step)
     match found.holds:
         case Holds.HOLDS:
@@ -126,7 +142,7 @@ def verify(state: State, session: Session) -> State:
                 change["has_promoted"] = _PROMOTING[step.operation.tool]
             return change | _taken_back(state, session, step)
         case Holds.UNKNOWN:
-            return _sleep(state, session, found.detail, because=step.key)
+            return awaiting.sleep(state, session, found.detail, because=step.key)
         case Holds.BROKEN:
             return _rule_out(state, session, step, found.detail, for_good=False)
 
@@ -172,12 +188,8 @@ def _tidy(state: State, session: Session) -> Plan | None:
 
     Traffic that nobody can judge any more is undecided, and goes back.
     """
-    watch = session.memory.canary
-    if watch is not None and watch.outcome == "watching" and not state.get("denied"):
-        ended = watch.model_copy(update={"outcome": "undecided"})
-        memory = session.memory.model_copy(update={"canary": ended})
-        session.remember(memory, [], incident=state["incident"])
-        session.learn({CANARY: "undecided"}, source="orchestrator.plan")
+    if not state.get("denied"):
+        awaiting.end_canary(state, session)
     found = _search(state, session, RELEASE_DECIDED)
     return found if isinstance(found, Plan) and found.steps else None
 
@@ -188,6 +200,11 @@ def _is_given_up(state: State, session: Session) -> bool:
     is_tidy = not RELEASE_DECIDED.unmet(session.state.values())
     is_model = goal_named(state["goal"]).concern == "model"
     return over >= 0 and (is_tidy or not is_model or over >= TIDYING_STEPS)
+
+
+def _goes_back(session: Session) -> bool:
+    """Whether a pause wants what is half-way to be taken back, and something is."""
+    return awaiting.must_go_back(session) and awaiting.is_half_way(session)
 
 
 def _begin(state: State, session: Session, operation: Operation) -> State:
@@ -212,15 +229,9 @@ def _without_plan(state: State, session: Session, failed: NoPlan) -> State:
     if state.get("waiting_for") != because:
         reporting.write_no_plan(session, state["incident"], failed, reason)
     if denied or session.state.value(DATA_TRUST) != "trusted":
-        return _sleep(state, session, reason, because=because)
+        awaiting.watch_on(state, session)
+        return awaiting.sleep(state, session, reason, because=because)
     return _escalate(reason)
-
-
-def _sleep(state: State, session: Session, reason: str, *, because: str) -> State:
-    """Sleep; said once per thing waited for, or a long wait would fill the journal."""
-    if state.get("waiting_for") != because:
-        reporting.write_waiting(session, state["incident"], reason)
-    return {"next": "wait", "wait_reason": reason, "waiting_for": because}
 
 
 def _rule_out(
@@ -261,19 +272,6 @@ def _taken_back(state: State, session: Session, step: StepRecord) -> State:
 def _counted(state: State, step: StepRecord) -> dict[str, int]:
     """The next step of this name is another act, with another key."""
     return {**state.get("attempts", {}), step.operation.name: step.attempt}
-
-
-def _approval(state: State, session: Session, step: StepRecord, reasons: tuple[str, ...]) -> State:
-    answer = approvals.ask(session, step, reasons)
-    match answer.status:
-        case "pending":
-            return {"next": "approve", "approval": answer.approval}
-        case "given":
-            session.permitted = step.key
-            return {"next": "act"}
-        case "rejected" | "expired":
-            reason = f"{answer.status} {answer.by}: {answer.reason}"
-            return _rule_out(state, session, step, reason, for_good=True)
 
 
 def _escalate(reason: str) -> State:

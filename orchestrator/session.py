@@ -12,6 +12,7 @@ from agents.monitor.state import facts_of
 from agents.ports import Desk
 from agents.served import look
 from orchestrator.journal import kinds
+from orchestrator.journal.interventions import ApprovalUsed
 from orchestrator.journal.payloads import TrafficShifted
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Line, Recorder
@@ -41,6 +42,8 @@ class Session:
     permitted: str = ""
     """Key of the step that the guardrails let pass just now; good for one act, forgotten in a
     crash."""
+    approval: ApprovalUsed | None = None
+    """The approval that the permitted step uses up, where one was needed."""
 
     @property
     def target(self) -> str:

@@ -93,7 +93,7 @@ def act(session: Session, step: StepRecord) -> tuple[Acted, str]:
     known = _outcome_of(session, step)
     if known is not None:
         return _ACTED[known.result], known.detail
-    if not _is_written(session, step, kinds.STEP_INTENDED):
+    if not is_begun(session, step):
         _write_intent(session, step)
     tool = session.tools[step.operation.tool]
     try:
@@ -137,6 +137,11 @@ def call_of(session: Session, step: StepRecord) -> Call:
         operation=step.operation,
         started_s=step.started_s,
     )
+
+
+def is_begun(session: Session, step: StepRecord) -> bool:
+    """Whether the intent is on record: the act may have taken effect."""
+    return _is_written(session, step, kinds.STEP_INTENDED)
 
 
 def is_answered(session: Session, step: StepRecord) -> bool:
@@ -183,8 +188,12 @@ def _write_intent(session: Session, step: StepRecord) -> None:
         token=session.lease.token,
         event_time=session.event_time,
     )
-    line: Line = (kinds.STEP_INTENDED, step.operation.agent, intent)
-    session.remember(None, [line], incident=step.incident)
+    lines: list[Line] = [(kinds.STEP_INTENDED, step.operation.agent, intent)]
+    # Used with the intent or not at all: whoever dies around here neither loses the approval nor
+    # uses it for a second act.
+    if session.approval is not None and session.approval.key == step.key:
+        lines.insert(0, (kinds.APPROVAL_USED, "policies", session.approval))
+    session.remember(None, lines, incident=step.incident)
 
 
 def _write_outcome(

@@ -82,6 +82,25 @@ class JudgeCanary:
         return _found(Holds.UNKNOWN, judgement, memory, watch, {})
 
 
+def keep_watching(desk: Desk, model: ManagedModel, memory: TargetMemory) -> Verification | None:
+    """Count on at a step that is decided while the next one waits for a person.
+
+    Only harm is news: it leaves the canary harmful. None where nothing is being compared.
+    """
+    watch = memory.canary
+    if watch is None or watch.outcome != "watching" or not 0 < watch.percent < 100:
+        return None
+    served = look(desk, model, memory)
+    if served.percent(watch.version) != watch.percent:
+        return None
+    watch = _count(desk, model, served, watch)
+    judgement = judge(model, watch)
+    if judgement.verdict is Verdict.HARMFUL:
+        ended = watch.model_copy(update={"outcome": "harmful"})
+        return _found(Holds.BROKEN, judgement, memory, ended, {CANARY: "harmful"})
+    return _found(Holds.UNKNOWN, judgement, memory, watch, {})
+
+
 def judge(model: ManagedModel, watch: CanaryWatch) -> Judgement:
     """The verdict on all that was counted, at the margin that this step may risk."""
     rollout = model.spec.rollout

@@ -19,10 +19,10 @@ _by = click.option("--by", default="", help="Who answers (default: the user of t
 def approve(approval: str, home: Path, by: str) -> None:
     """Allow one step that waits for a person.
 
-    APPROVAL is the name that `mendloop audit show` prints with the request. It is good for exactly
-    these arguments, once.
+    APPROVAL is the name that `mendloop incidents` prints. It is good for exactly these arguments
+    and facts, once, and until it expires; when the world changes first, you are asked again.
 
-    Example: mendloop approve promote-3f2a9c --by alice
+    Example: mendloop approve promote-3f2a9c41 --by alice
     """
     _answer(home, approval, by, approve=True, reason="")
 
@@ -35,22 +35,24 @@ def approve(approval: str, home: Path, by: str) -> None:
 def reject(approval: str, home: Path, by: str, reason: str) -> None:
     """Forbid one step that waits for a person.
 
-    Example: mendloop reject promote-3f2a9c --reason "release freeze"
+    What is half-way goes back to the safe state; the incident looks for another way.
+
+    Example: mendloop reject promote-3f2a9c41 --reason "release freeze"
     """
     _answer(home, approval, by, approve=False, reason=reason)
 
 
 def _answer(home: Path, approval: str, by: str, *, approve: bool, reason: str) -> None:
     from orchestrator.approvals import answer
-    from orchestrator.cli.home import open_journal
+    from orchestrator.cli.home import JOURNAL, open_journal
     from orchestrator.journal.sqlite import SqliteJournal
     from tools.clock import SystemClock
 
     with open_journal(home):
         pass  # says what is wrong with the home before anything is written
-    journal = SqliteJournal(home / "mendloop.db")
+    journal = SqliteJournal(home / JOURNAL)
     try:
-        asked = answer(
+        found = answer(
             journal,
             SystemClock(),
             approval,
@@ -60,4 +62,11 @@ def _answer(home: Path, approval: str, by: str, *, approve: bool, reason: str) -
         )
     finally:
         journal.close()
-    click.echo(f"{asked.tool} {'approved' if approve else 'rejected'}; the controller goes on")
+    asked = found.request
+    inside = ", ".join(f"{k}={v}" for k, v in sorted(asked.arguments.items()))
+    step = f"{asked.tool}({inside})" if inside else asked.tool
+    click.echo(f"{step} on {found.target} is {'approved' if approve else 'rejected'} by {found.by}")
+    if approve:
+        click.echo(f"good once, until {asked.expires_at[:19]} UTC; the controller goes on")
+    else:
+        click.echo("the controller closes this way, and takes back what is half-way")
