@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
@@ -78,9 +78,15 @@ class KillSwitch:
             ) from error
         return path
 
-    def is_paused(self, target: str | None) -> bool:
-        """Whether this very switch is on."""
-        return _read(self._file(target)) is not None
+    def order(self, target: str | None) -> Pause | None:
+        """Who turned this very switch on, and why; None while it is off."""
+        return _read(self._file(target))
+
+    def paused_targets(self) -> list[str]:
+        """Targets that are paused by their own name."""
+        prefix = f"{self._path.name}."
+        found = sorted(p.name for p in self._path.parent.glob(f"{prefix}*"))
+        return [unquote(name.removeprefix(prefix)) for name in found]
 
     def resume(self, target: str | None) -> None:
         """Take this switch away; the other one stays. Raises Unavailable when it cannot."""

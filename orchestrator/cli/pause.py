@@ -2,54 +2,78 @@
 
 from __future__ import annotations
 
-import getpass
-import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from orchestrator.cli.home import JOURNAL, home_option
+from orchestrator.cli.home import home_option, open_journal
+from orchestrator.cli.targets import by_option, check_target, record
 from orchestrator.journal import kinds
-from orchestrator.journal.payloads import TargetPaused, TargetResumed
-from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.interventions import TargetPaused, TargetResumed
 from orchestrator.kill_switch import STOP_FILE, KillSwitch, Pause
 from tools.errors import Invalid, MendloopError
-from tools.values import Value
 
-_TARGET = re.compile(r"^[a-z0-9][-a-z0-9]*/[a-z0-9][-a-z0-9]*$")
 _target = click.argument("target", required=False)
 _all = click.option("--all", "everything", is_flag=True, help="Every target of this home.")
-_by = click.option("--by", default=getpass.getuser, help="Who decides; default: the login name.")
 
 
 @click.command()
 @_target
 @_all
 @click.option("--reason", required=True, help="Why, for those who find it paused.")
-@click.option("--allow-undo", is_flag=True, help="mendloop may still go back to the safe state.")
-@_by
+@click.option(
+    "--in-flight",
+    type=click.Choice(["hold", "go-back"]),
+    default="hold",
+    show_default=True,
+    help="Changes under way: stop where they are, or take traffic back to the champion first.",
+)
+@click.option("--allow-undo", is_flag=True, help="Hold, but go back when a canary proves harmful.")
+@by_option
 @home_option
 def pause(
-    target: str | None, everything: bool, reason: str, allow_undo: bool, by: str, home: Path
+    target: str | None,
+    everything: bool,
+    reason: str,
+    in_flight: Literal["hold", "go-back"],
+    allow_undo: bool,
+    by: str,
+    home: Path,
 ) -> None:
     """Stop changes on TARGET, or on all; observing goes on.
 
-    Traffic stays as it is now, also in the middle of a canary, unless --allow-undo is given.
-    Where mendloop is not installed, `touch HOME/STOP` does the same for all targets.
+    By default traffic stays as it is now, also in the middle of a canary: nothing moves under your
+    hands. With --in-flight go-back a canary under way is taken back to the champion, then nothing
+    moves. The stop is a file that is read before every change, so it works while the controller is
+    down; where mendloop is not installed, `touch HOME/STOP` does the same for all targets.
 
     \b
     Examples:
-      mendloop pause default/flights --reason "fair week" --allow-undo
+      mendloop pause default/flights --reason "fair week" --in-flight go-back
       mendloop pause --all --reason "moving the cluster"
     """
     chosen, now = _chosen(target, everything, home), datetime.now(UTC)
-    order = Pause(by=by, reason=reason, allows_safe_return=allow_undo, at=now.isoformat())
+    order = Pause(
+        by=by,
+        reason=reason,
+        allows_safe_return=allow_undo or in_flight == "go-back",
+        in_flight=in_flight,
+        at=now.isoformat(),
+    )
+    switch = KillSwitch(home / STOP_FILE)
+    before = switch.order(chosen)
     # The stop comes first: it must work when the journal does not.
-    path = KillSwitch(home / STOP_FILE).pause(chosen, order)
+    path = switch.pause(chosen, order)
+    if before is not None:
+        who = f" by {before.by} since {before.at[:19]}" if before.by else ""
+        click.echo(f"it was paused already{who} ({before.reason}); this pause takes its place")
     click.echo(f"{chosen or 'everything'} is paused ({path})")
     try:
-        _record(home, kinds.TARGET_PAUSED, chosen, by, now, TargetPaused(by=by, reason=reason))
+        paused = TargetPaused(by=by, reason=reason, in_flight=in_flight)
+        record(home, kinds.TARGET_PAUSED, chosen, by, now, paused)
+        _tell_in_flight(home, chosen, goes_back=in_flight == "go-back")
     except MendloopError as error:
         click.echo(f"the pause is in force but not in the journal: {error}", err=True)
 
@@ -58,7 +82,7 @@ def pause(
 @_target
 @_all
 @click.option("--reason", default="", help="What has changed.")
-@_by
+@by_option
 @home_option
 def resume(target: str | None, everything: bool, reason: str, by: str, home: Path) -> None:
     """Allow changes on TARGET, or on all, again.
@@ -70,33 +94,47 @@ def resume(target: str | None, everything: bool, reason: str, by: str, home: Pat
     """
     chosen, now = _chosen(target, everything, home), datetime.now(UTC)
     switch = KillSwitch(home / STOP_FILE)
-    if not switch.is_paused(chosen):
-        click.echo(f"{chosen or 'everything'} was not paused")
+    if switch.order(chosen) is None:
+        click.echo(f"{chosen or 'everything'} was not paused; nothing is changed")
+        _tell_still_paused(switch, chosen)
         return
     # Recorded first: changes that nobody can account for must not begin.
-    _record(home, kinds.TARGET_RESUMED, chosen, by, now, TargetResumed(by=by, reason=reason))
+    record(home, kinds.TARGET_RESUMED, chosen, by, now, TargetResumed(by=by, reason=reason))
     switch.resume(chosen)
     click.echo(f"{chosen or 'everything'} may be changed again")
-    if chosen is not None and switch.is_paused(None):
+    _tell_still_paused(switch, chosen)
+
+
+def _tell_in_flight(home: Path, target: str | None, *, goes_back: bool) -> None:
+    """What the pause met in the middle."""
+    from orchestrator.in_flight import in_flight
+
+    with open_journal(home) as journal:
+        found = in_flight(journal.events(), target=target or "")
+    for work in found:
+        split = ", ".join(f"v{v} {p} %" for v, p in sorted(work.split.items()))
+        where = f"; the route says {split}" if split else ""
+        click.echo(f"  under way: {work.incident} on {work.target}: {work.doing}{where}")
+    if not found:
+        click.echo("  nothing was under way")
+    elif goes_back:
+        click.echo("  a canary among it goes back to the champion, then nothing moves")
+    else:
+        click.echo("  it stops where it is: traffic stays as it is until `mendloop resume`")
+
+
+def _tell_still_paused(switch: KillSwitch, chosen: str | None) -> None:
+    if chosen is not None and switch.order(None) is not None:
         click.echo("but all targets are paused; `mendloop resume --all` ends that")
+    if chosen is None:
+        for name in switch.paused_targets():
+            click.echo(f"but {name} is paused by its own name; `mendloop resume {name}` ends that")
 
 
 def _chosen(target: str | None, everything: bool, home: Path) -> str | None:
     """The target, None for all. Raises Invalid unless exactly one of both was said."""
-    if not home.is_dir():
-        raise Invalid(f"there is no home folder {home}; say --home DIR or set MENDLOOP_HOME")
     if everything == (target is not None):
         raise Invalid("say which TARGET (namespace/name), or --all")
-    if target is not None and not _TARGET.match(target):
-        raise Invalid(f"expected namespace/name, got {target!r}", field="TARGET")
-    return target
-
-
-def _record(
-    home: Path, kind: str, target: str | None, by: str, now: datetime, payload: Value
-) -> None:
-    journal = SqliteJournal(home / JOURNAL)
-    try:
-        journal.append(kind, at=now, actor=by, target=target or "", payload=payload)
-    finally:
-        journal.close()
+    if target is None and not home.is_dir():
+        raise Invalid(f"there is no home folder {home}; say --home DIR or set MENDLOOP_HOME")
+    return None if target is None else check_target(target, home)
