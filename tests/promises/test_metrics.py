@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -18,10 +19,12 @@ from infra.embedded.home import Home
 from infra.embedded.platform import start_platform, stop_platform
 from simulations.clock import VirtualClock
 from simulations.metrics import MemoryMetrics
+from tests.stand_in.scraped_proxies import Scraped, scraped_proxies
 from tools.envoy import EnvoyTraffic
 from tools.envoy_admin import EnvoyAdmin
 from tools.errors import Unavailable
 from tools.metrics import Metrics, NoReading, Reading, VersionCounters
+from tools.prometheus import PrometheusMetrics, Watched
 from tools.routing import Mirror, Router, TrafficSplit
 from tools.scrape import EnvoyMetrics
 from tools.virtual_service import virtual_service
@@ -192,9 +195,44 @@ def memory_world() -> World:
     return world
 
 
-@pytest.fixture(params=["envoy", "memory"])
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+    with scraped_proxies(tmp_path_factory.mktemp("prometheus")) as found:
+        yield found
+
+
+@pytest.fixture
+def prometheus_world(scraped: Scraped) -> World:
+    """A real Prometheus that scrapes what Istio's proxies would expose."""
+    service = next(NAMES)
+    target = f"default/{service}"
+
+    def reader(url: str) -> PrometheusMetrics:
+        label = Watched(namespace="default", service=service, objective_ms=250)
+        return PrometheusMetrics(url, {target: label}, monotonic_s=time.monotonic)
+
+    def begin() -> PrometheusMetrics:
+        """The proxies start at 0, and so does whoever reads them once that was scraped."""
+        for version in ("1", "2"):
+            scraped.begin(service, version)
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            fresh = reader(scraped.url)
+            found = fresh.read(target)
+            if isinstance(found, Reading) and not any(v.requests for v in found.versions):
+                return fresh
+            assert time.monotonic() < deadline, found
+            threading.Event().wait(0.05)
+
+    world = World(begin(), target, partial(scraped.answer, service))
+    world.restart = lambda: setattr(world, "metrics", begin())
+    world.go_dark = lambda: setattr(world, "metrics", reader(scraped.nobody))
+    return world
+
+
+@pytest.fixture(params=["envoy", "memory", "prometheus"])
 def world(request: pytest.FixtureRequest) -> World:
-    """Both adapters."""
+    """Every adapter."""
     found: World = request.getfixturevalue(f"{request.param}_world")
     return found
 
@@ -234,8 +272,10 @@ def test_counters_only_grow_within_an_epoch(world: World) -> None:
         assert after.versions[0].errors >= before.versions[0].errors
 
 
-def test_copies_of_requests_are_counted_apart(world: World) -> None:
+@pytest.mark.parametrize("adapter", ["envoy", "memory"])
+def test_copies_of_requests_are_counted_apart(adapter: str, request: pytest.FixtureRequest) -> None:
     """A shadow's answers are never mixed with those that clients got."""
+    world: World = request.getfixturevalue(f"{adapter}_world")
     world.answer("2", 4, errors=1, mirrored=True)
 
     reading = world.until(counters("2", 5, errors=1), mirrored=True)
