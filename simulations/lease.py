@@ -42,6 +42,11 @@ class MemoryLeases:
         if self._in_force(lease.target) == lease:
             del self._current[lease.target]
 
+    def expire(self, holder: str) -> None:
+        """The holder is dead, and the time that its leases had left has passed."""
+        for target in [t for t, lease in self._current.items() if lease.holder == holder]:
+            del self._current[target]
+
     def _in_force(self, target: str) -> Lease | None:
         if self._clock.monotonic_s() >= self._expires_s.get(target, 0.0):
             return None

@@ -55,6 +55,12 @@ class MemoryPipelineRuns:
         self._steps = tuple(steps)
         self._fault = fault
         self._runs: dict[str, _Run] = {}
+        self._extra_s: dict[str, float] = {}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all runs so far, oldest first."""
+        return tuple(self._runs)
 
     def submit(self, request: RunRequest, *, key: str) -> RunState:
         """See PipelineRuns."""
@@ -90,6 +96,14 @@ class MemoryPipelineRuns:
         """The world kills the run's process, as a machine that goes down does."""
         self._end(key, RunPhase.LOST, "its process is gone without a result")
 
+    def delay(self, key: str, seconds: float) -> None:
+        """The world makes the run take so much longer, as one that hangs does."""
+        self._extra_s[key] = seconds
+
+    def request(self, key: str) -> RunRequest:
+        """What the run was asked to do."""
+        return self._runs[key].request
+
     def settle(self) -> None:
         """Let every run whose time has come do its work, whether or not somebody reads it."""
         for key, run in list(self._runs.items()):
@@ -104,7 +118,7 @@ class MemoryPipelineRuns:
             run.phase, run.reason, run.ended_s = phase, reason, self._clock.monotonic_s()
 
     def _advance(self, key: str, run: _Run) -> None:
-        due_s = run.started_s + self._duration_s
+        due_s = run.started_s + self._takes_s(key)
         if run.phase is not RunPhase.RUNNING or self._clock.monotonic_s() < due_s:
             return
         run.ended_s = due_s
@@ -119,7 +133,7 @@ class MemoryPipelineRuns:
     def _state(self, key: str, run: _Run) -> RunState:
         until_s = self._clock.monotonic_s() if run.ended_s is None else run.ended_s
         seconds = until_s - run.started_s
-        done = self._done(run, seconds)
+        done = self._done(run, seconds / self._takes_s(key))
         step = run.failed_step
         if not step and run.phase is not RunPhase.SUCCEEDED:
             step = self._steps[min(len(done), len(self._steps) - 1)]
@@ -133,10 +147,12 @@ class MemoryPipelineRuns:
             seconds=seconds,
         )
 
-    def _done(self, run: _Run, seconds: float) -> tuple[str, ...]:
+    def _takes_s(self, key: str) -> float:
+        return self._duration_s + self._extra_s.get(key, 0.0)
+
+    def _done(self, run: _Run, share: float) -> tuple[str, ...]:
         if run.phase is RunPhase.SUCCEEDED:
             return self._steps
         if run.phase is RunPhase.FAILED:
             return self._steps[: self._steps.index(run.failed_step)]
-        share = min(seconds / self._duration_s, 1.0)
-        return self._steps[: min(int(share * len(self._steps)), len(self._steps) - 1)]
+        return self._steps[: min(int(min(share, 1.0) * len(self._steps)), len(self._steps) - 1)]

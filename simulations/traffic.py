@@ -27,6 +27,8 @@ class MemoryTraffic:
         self._revision = 0
         self._history: dict[str, list[tuple[float, Body]]] = {}
         self._endpoints: dict[str, dict[str, str]] = {}
+        self._stuck: dict[str, Body] | None = None
+        self._is_told = True
 
     def read(self, namespace: str, name: str) -> RouteDocument:
         """See Traffic."""
@@ -58,6 +60,8 @@ class MemoryTraffic:
     def applied(self, namespace: str, name: str, *, resource_version: str) -> bool | None:
         """See Traffic."""
         with exposed(self._fault, "traffic.applied"):
+            if self._stuck is not None and not self._is_told:
+                return True
             in_force = self.in_force(namespace, name)
             return in_force is not None and int(in_force.resource_version) >= int(resource_version)
 
@@ -83,13 +87,31 @@ class MemoryTraffic:
 
     def in_force(self, namespace: str, name: str) -> RouteDocument | None:
         """The document that the virtual data plane routes by now; None before the first."""
+        full_name = f"{namespace}/{name}"
+        if self._stuck is not None and full_name in self._stuck:
+            return _document(self._stuck[full_name])
         now_s = self._clock.monotonic_s()
         followed = [
             body
-            for written_s, body in self._history.get(f"{namespace}/{name}", [])
+            for written_s, body in self._history.get(full_name, [])
             if written_s + self._follow_s <= now_s
         ]
         return _document(followed[-1]) if followed else None
+
+    def follow(self) -> None:
+        """The data plane has followed everything that was written so far."""
+        for history in self._history.values():
+            history[-1] = (-self._follow_s, history[-1][1])
+
+    def freeze(self, *, is_told: bool) -> None:
+        """The data plane follows no more; ``applied`` says so, or claims that it does."""
+        found = {name: self.in_force(*name.split("/")) for name in self._history}
+        self._stuck = {name: document.body for name, document in found.items() if document}
+        self._is_told = is_told
+
+    def thaw(self) -> None:
+        """It follows again, what was written meanwhile included."""
+        self._stuck = None
 
     def edit(self, namespace: str, name: str, operations: JsonPatch) -> RouteDocument:
         """Somebody else's write: no revision is asked for, no fault stands in its way."""

@@ -115,6 +115,12 @@ class MemoryWorkloads:
         """What the world may do to a server."""
         self._existing(target, version).is_up = False
 
+    def begin_ready(self, target: str, version: str) -> None:
+        """The server was there before the world began."""
+        server = self._existing(target, version)
+        server.started_s = -self._load_s
+        self._advance(server)
+
     def answers(self, target: str, version: str) -> bool:
         """Whether the server would answer a request now."""
         server = self._servers[target].get(version)
