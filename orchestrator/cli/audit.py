@@ -10,17 +10,23 @@ import click
 
 from orchestrator.cli.home import home_option, open_journal
 from orchestrator.cli.timeline import print_timeline
-from orchestrator.journal.audit import Chain, verify_against
-from orchestrator.journal.checkpoint import CheckpointFolder, read_verifiers
+from orchestrator.journal import kinds
+from orchestrator.journal.audit import audit as audited
+from orchestrator.journal.checkpoint import CheckpointFolder, parse_notes
+from orchestrator.journal.event import Event
 from orchestrator.journal.export import ExportedJournal, csv_lines, json_lines
 from orchestrator.journal.journal import Verification
+from orchestrator.journal.keys import follow_keys, read_verifiers
+from orchestrator.journal.operations import JournalKeyed
 from orchestrator.journal.proof import Proof, check, prove
 from tools.documents import parse_document
 from tools.errors import Invalid
 
 _folder = click.Path(path_type=Path, exists=True, file_okay=False)
 _keys_option = click.option(
-    "--keys", type=_folder, help="Folder with the public keys (*.pub); default HOME/keys."
+    "--keys",
+    type=click.Path(path_type=Path, exists=True),
+    help="Public key (a .pub file), or a folder of them; default HOME/keys.",
 )
 
 
@@ -44,7 +50,7 @@ def show(home: Path, incident: str | None, as_json: bool) -> None:
     if incident is not None and not events:
         raise Invalid(f"there is no incident {incident}; `mendloop incidents` lists them")
     if as_json:
-        click.echo(json.dumps([event.model_dump() for event in events], ensure_ascii=False))
+        click.echo(json.dumps([_with_trace(event) for event in events], ensure_ascii=False))
     else:
         print_timeline(events)
 
@@ -74,19 +80,23 @@ def verify(
     """Recompute the hash chain and compare it with the signed checkpoints.
 
     Exit code 1 and the first bad event when something was changed. Whoever can write the home
-    folder could forge all of it: keep copies of checkpoints and keys elsewhere, and name them.
+    folder could forge all of it: keep the first public key and copies of checkpoints elsewhere,
+    and name them. An export carries its checkpoints; older ones kept elsewhere prove more.
 
     \b
     Examples:
       mendloop audit verify --home demo-out
-      mendloop audit verify --export journal.jsonl --checkpoints usb/checkpoints --keys usb/keys
+      mendloop audit verify --export journal.jsonl --keys usb/journal.pub --checkpoints usb/kept
     """
-    signed, public = checkpoints or home / "checkpoints", keys or home / "keys"
+    public = read_verifiers(keys or home / "keys")
     if exported is not None:
-        found = _verified(ExportedJournal(exported), signed, public)
+        chain = ExportedJournal(exported)
+        kept = CheckpointFolder(checkpoints).notes() if checkpoints else []
+        found = audited(chain, [*_named(chain.notes()), *kept], public)
     else:
         with open_journal(home) as journal:
-            found = _verified(journal, signed, public)
+            notes = CheckpointFolder(checkpoints or home / "checkpoints").notes()
+            found = audited(journal, notes, public)
     click.echo(found.model_dump_json() if as_json else _in_words(found))
     if not found.ok:
         context.exit(1)
@@ -103,7 +113,8 @@ def export(home: Path, form: str, output: TextIO) -> None:
     Example: mendloop audit export --home demo-out -o journal.jsonl
     """
     with open_journal(home) as journal:
-        for line in json_lines(journal) if form == "jsonl" else csv_lines(journal):
+        notes = [note for _, note in CheckpointFolder(home / "checkpoints").notes()]
+        for line in json_lines(journal, notes) if form == "jsonl" else csv_lines(journal):
             output.write(line)
 
 
@@ -120,13 +131,15 @@ def prove_event(home: Path, event: int) -> None:
         found = journal.events(after=event - 1, until=event)
         if not found:
             raise Invalid(f"there is no event {event}; the journal has {journal.head().seq}")
-        known = CheckpointFolder(home / "checkpoints").read(read_verifiers(home / "keys"))
-        covering = [(path, c) for path, c in known if c.size >= event]
-        if not covering:
+        note = CheckpointFolder(home / "checkpoints").covering(event)
+        if note is None:
             raise Invalid(f"no checkpoint covers event {event} yet; the next one will")
-        path, checkpoint = covering[0]
-        note = path.read_text(encoding="utf-8")
-        proof = prove(journal, found[0], size=checkpoint.size, note=note)
+        keyed = journal.events(target="", kinds=[kinds.JOURNAL_KEYED])
+        trusted, _ = follow_keys(
+            read_verifiers(home / "keys"), [(e.seq, e.read(JournalKeyed)) for e in keyed]
+        )
+        ((_, checkpoint),) = parse_notes([("of the home", note)], trusted)
+        proof = prove(journal, found[0], checkpoint=checkpoint, note=note)
     click.echo(proof.model_dump_json(indent=2))
 
 
@@ -149,19 +162,20 @@ def check_proof(proof: TextIO, home: Path, keys: Path | None) -> None:
     click.echo(f"event {claimed.event.seq} is in the journal that was signed")
 
 
-def _verified(chain: Chain, signed: Path, public: Path) -> Verification:
-    try:
-        checkpoints = CheckpointFolder(signed).read(read_verifiers(public))
-    except Invalid as error:
-        found = chain.verify()
-        return found.model_copy(update={"ok": False, "reason": found.reason or str(error)})
-    return verify_against(chain, checkpoints)
+def _with_trace(event: Event) -> dict[str, object]:
+    """The event with the names under which its trace and span are exported."""
+    return {**event.model_dump(), "trace_id": event.trace_id, "span_id": event.id}
+
+
+def _named(notes: list[str]) -> list[tuple[str, str]]:
+    return [(f"number {place} of the export", note) for place, note in enumerate(notes, start=1)]
 
 
 def _in_words(found: Verification) -> str:
     if not found.ok:
         return f"event {found.first_bad}: {found.reason}" if found.first_bad else found.reason
-    text = f"{found.events} events, the chain is whole, "
+    pruned = f"{found.pruned} payloads pruned by retention, " if found.pruned else ""
+    text = f"{found.events} events, the chain is whole, {pruned}"
     if not found.checkpoints:
         return text + "no checkpoint was signed: a cut-off end would not be seen"
     open_end = max(0, found.events - found.signed_events)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
-import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from orchestrator.journal.note import Signer, Verifier, open_note
 from tools.durable_files import write_durably
-from tools.errors import Invalid, Refused, Unavailable
+from tools.errors import Invalid, Unavailable
 from tools.values import Value
 
 
@@ -27,6 +25,8 @@ class Checkpoint(Value):
     size: int
     root: str
     """Base64, as it stands in the note."""
+    signed_by: tuple[str, ...] = ()
+    """Ids of the known keys that signed it."""
 
     def text(self) -> str:
         """What is signed."""
@@ -35,7 +35,8 @@ class Checkpoint(Value):
 
 def parse_checkpoint(note: str, verifiers: Sequence[Verifier]) -> Checkpoint:
     """The checkpoint in a signed note. Raises Invalid when it is malformed or not signed by us."""
-    lines = open_note(note, verifiers).split("\n")
+    text, accepted = open_note(note, verifiers)
+    lines = text.split("\n")
     if len(lines) < 4 or not lines[1].isdecimal() or str(int(lines[1])) != lines[1]:
         raise Invalid("expected origin, size and root, one per line")
     try:
@@ -44,7 +45,29 @@ def parse_checkpoint(note: str, verifiers: Sequence[Verifier]) -> Checkpoint:
         root = b""
     if len(root) != 32:
         raise Invalid("the root is not 32 bytes of base64")
-    return Checkpoint(origin=lines[0], size=int(lines[1]), root=lines[2])
+    signed_by = tuple(verifier.key_id.hex() for verifier in accepted)
+    return Checkpoint(origin=lines[0], size=int(lines[1]), root=lines[2], signed_by=signed_by)
+
+
+def claimed_size(note: str) -> int:
+    """How many events a note says that it covers, before anybody checked it; 0 if malformed."""
+    lines = note.split("\n")
+    return int(lines[1]) if len(lines) > 1 and lines[1].isdecimal() else 0
+
+
+Named = tuple[str, Checkpoint]
+"""A checkpoint and what to call it in a sentence."""
+
+
+def parse_notes(notes: Iterable[tuple[str, str]], verifiers: Sequence[Verifier]) -> list[Named]:
+    """The checkpoints in notes by name, smallest first. Raises Invalid that names the bad one."""
+    found = []
+    for name, note in notes:
+        try:
+            found.append((name, parse_checkpoint(note, verifiers)))
+        except Invalid as error:
+            raise Invalid(f"checkpoint {name}: {error}") from error
+    return sorted(found, key=lambda named: named[1].size)
 
 
 class CheckpointFolder:
@@ -64,65 +87,32 @@ class CheckpointFolder:
             ) from error
         return path
 
-    def read(self, verifiers: Sequence[Verifier]) -> list[tuple[Path, Checkpoint]]:
-        """Every checkpoint, smallest first. Raises Invalid that names the first bad file."""
-        found = []
-        for path in sorted(self._root.glob("*.checkpoint")):
-            try:
-                note = path.read_text(encoding="utf-8")
-                found.append((path, parse_checkpoint(note, verifiers)))
-            except (Invalid, UnicodeDecodeError) as error:
-                raise Invalid(f"checkpoint {path}: {error}") from error
-        return sorted(found, key=lambda pair: pair[1].size)
+    def notes(self) -> list[tuple[str, str]]:
+        """Every signed note by the name of its file, smallest first. Raises Invalid."""
+        return [(path.name, _text(path)) for path in self._paths()]
+
+    def newest(self) -> tuple[str, str] | None:
+        """The note over most events; None when nothing was signed yet."""
+        paths = self._paths()
+        return (paths[-1].name, _text(paths[-1])) if paths else None
+
+    def covering(self, event: int) -> str | None:
+        """The note of the smallest checkpoint that covers the event; None when none does yet."""
+        found = (path for path in self._paths() if int(path.stem) >= event)
+        path = next(found, None)
+        return None if path is None else _text(path)
+
+    def after(self, size: int) -> list[tuple[str, str]]:
+        """The notes over more than ``size`` events."""
+        return [(path.name, _text(path)) for path in self._paths() if int(path.stem) > size]
+
+    def _paths(self) -> list[Path]:
+        found = (path for path in self._root.glob("*.checkpoint") if path.stem.isdecimal())
+        return sorted(found, key=lambda path: int(path.stem))
 
 
-SIGNING_KEY = "journal.key"
-
-
-def load_or_make_signer(folder: Path) -> Signer:
-    """The signing key in ``folder``, made (readable by its owner only) when there is none.
-
-    The public key stands beside it as ``journal-ID.pub`` and stays there after a rotation, which
-    is: move ``journal.key`` away and start again. Raises Refused for a key that others may read.
-    """
-    path = folder / SIGNING_KEY
+def _text(path: Path) -> str:
     try:
-        if not path.exists():
-            _make_key(folder, path)
-        if path.stat().st_mode & 0o077:
-            raise Refused(f"{path} may be read by others; chmod 600 it, or make a new key")
-        return Signer.parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Unavailable(f"signing key {path}: {error.strerror}; check the folder") from error
-
-
-def read_verifiers(folder: Path) -> list[Verifier]:
-    """Every public key in ``folder``. Raises Invalid that names a bad file."""
-    found = []
-    for path in sorted(folder.glob("*.pub")):
-        try:
-            found.append(Verifier.parse(path.read_text(encoding="utf-8")))
-        except (Invalid, UnicodeDecodeError) as error:
-            raise Invalid(f"public key {path}: {error}") from error
-    return found
-
-
-def _make_key(folder: Path, path: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    seed = secrets.token_bytes(32)
-    name = f"mendloop-journal-{Signer('new', seed).verifier.public.hex()[:12]}"
-    signer = Signer(name, seed)
-    write_durably(folder / f"journal-{signer.verifier.key_id.hex()}.pub", f"{signer.verifier}\n")
-    fresh = folder / f".{SIGNING_KEY}.{os.getpid()}"
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(signer.secret_text() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        # A link, unlike a rename, fails when another process was first: its key stands.
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"checkpoint {path.name}: cannot be read: {error}") from error

@@ -1,73 +1,166 @@
-"""The journal as text that outlives SQLite: JSON lines that verify, and CSV for spreadsheets."""
+"""The journal as text that outlives SQLite: JSON lines that verify, and CSV for spreadsheets.
+
+An export begins with a header (how many events, the last one's hash, the signed checkpoints that
+cover them), so that whoever has the public key needs nothing else. Then one event per line; a
+payload that is stored apart stands once, on a line of its own before the first event that has it.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from orchestrator.journal.event import Event
+from orchestrator.journal.event import Head, Row
 from orchestrator.journal.journal import Verification
-from orchestrator.journal.sqlite import SqliteJournal, verify_rows
+from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.verification import Stored, verify_rows
 from tools.errors import Invalid
 from tools.values import canonical_json
 
-FIELDS = tuple(Event.model_fields)
+FORMAT = "mendloop-journal/2"
+FIELDS = Row._fields
 
 
-def json_lines(journal: SqliteJournal) -> Iterator[str]:
-    """One event per line in canonical JSON, its hash among the fields."""
-    for row in journal.rows():
-        yield canonical_json(row.event().model_dump()) + "\n"
+def json_lines(journal: SqliteJournal, notes: Sequence[str] = ()) -> Iterator[str]:
+    """The whole journal as it is now, in canonical JSON; ``notes`` are its signed checkpoints."""
+    head = journal.head()
+    yield _line(
+        {"format": FORMAT, "events": head.seq, "head": head.hash, "checkpoints": list(notes)}
+    )
+    told: set[str] = set()
+    for row, content in journal.rows(until=head.seq):
+        if content is not None and row.payload not in told:
+            told.add(row.payload)
+            yield f'{{"content":{content},"name":{row.payload}}}\n'
+        yield _line({**row._asdict(), "payload": json.loads(row.payload)})
 
 
 def csv_lines(journal: SqliteJournal) -> Iterator[str]:
     """A header and one event per line, the payload as JSON text. For people: only JSON lines can
     be verified. Text that a spreadsheet would take for a formula gets an apostrophe in front."""
     yield _csv(FIELDS)
-    for row in journal.rows():
-        yield _csv(dict(row).values())
+    for row, content in journal.rows():
+        yield _csv(row._replace(payload=content or row.payload))
 
 
 class ExportedJournal:
     """An export of JSON lines, to be verified without the database that it came from."""
 
     def __init__(self, path: Path) -> None:
+        """Raises Invalid when there is no export at ``path``."""
         if not path.is_file():
             raise Invalid(f"there is no export at {path}; `mendloop audit export` makes one")
         self._path = path
 
-    def verify(self) -> Verification:
+    def notes(self) -> list[str]:
+        """The signed checkpoints that it carries; none when its header cannot be read."""
+        try:
+            with self._path.open("rb") as file:
+                return list(_header(file.readline())["checkpoints"])
+        except Invalid:
+            return []
+
+    def verify(self, *, watch: Callable[[Stored], None] | None = None) -> Verification:
         """Recompute the chain; every line must also be spelled as the export spells it."""
-        return verify_rows(tuple(row.values()) for row in self._rows())
+        last = Head()
 
-    def hashes(self) -> Iterator[str]:
-        """The events' hashes in order, of an export that verifies."""
-        for row in self._rows():
-            yield row["hash"]
+        def noting(stored: Stored) -> None:
+            nonlocal last
+            last = Head.model_construct(seq=stored[0], hash=stored[9])
+            if watch is not None:
+                watch(stored)
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        with self._path.open("rb") as file:
+        try:
+            with self._path.open("rb") as file:
+                header = _header(file.readline())
+        except Invalid as error:
+            return Verification(ok=False, events=0, first_bad=1, reason=f"header: {error}")
+        found = verify_rows(((*row, content) for row, content in self.rows()), watch=noting)
+        if found.ok and (last.seq, last.hash) != (header["events"], header["head"]):
+            reason = f"the export was made of {header['events']} events, {last.seq} are there"
+            bad = min(last.seq, header["events"]) + 1
+            return found.model_copy(update={"ok": False, "first_bad": bad, "reason": reason})
+        return found
+
+    def rows(self) -> Iterator[tuple[Row, str | None]]:
+        """Every event with the content of its payload. Raises Invalid at the first bad line."""
+        places: dict[str, int] = {}
+        fresh, content = "", ""
+        with self._path.open("rb") as file, self._path.open("rb") as again:
+            _header(file.readline())
+            begin = file.tell()
             for line in file:
-                yield _parsed(line)
+                found = _parsed(line)
+                if found.keys() == {"content", "name"}:
+                    if fresh or found["name"] in places:
+                        raise Invalid(_UNASKED)
+                    fresh, content = str(found["name"]), canonical_json(found["content"])
+                    places[fresh] = begin
+                else:
+                    row = _row(found)
+                    name = json.loads(row.payload) if row.is_apart else ""
+                    if fresh not in ("", name):
+                        raise Invalid(_UNASKED)
+                    if fresh or not name:
+                        yield row, content if name else None
+                    else:
+                        yield row, _content_at(again, places.get(name))
+                    fresh = ""
+                begin += len(line)
+        if fresh:
+            raise Invalid(_UNASKED)
+
+
+_UNASKED = "a payload stands where no event asks for it"
+
+
+def _content_at(file: BinaryIO, place: int | None) -> str | None:
+    """The content of a payload that an earlier event had too."""
+    if place is None:
+        return None
+    file.seek(place)
+    return canonical_json(_parsed(file.readline())["content"])
+
+
+def _header(line: bytes) -> dict[str, Any]:
+    header = _parsed(line)
+    notes = header.get("checkpoints")
+    if header.keys() != {"format", "events", "head", "checkpoints"} or header["format"] != FORMAT:
+        raise Invalid(f"expected the header of a {FORMAT} export")
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise Invalid("the checkpoints are not a list of notes")
+    return header
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """The event's fields in order, the payload as text. Raises Invalid for any other spelling."""
+    """The line's object. Raises Invalid for any other spelling than the export's."""
     try:
-        event = json.loads(line)
-        if canonical_json(event).encode() + b"\n" != line:
+        found = json.loads(line)
+        if canonical_json(found).encode() + b"\n" != line:
             raise Invalid("the line is not spelled as it was exported")
-        if not isinstance(event, dict) or event.keys() != set(FIELDS):
-            raise Invalid(f"expected the fields {', '.join(FIELDS)}")
-        if not isinstance(event["payload"], dict):
-            raise Invalid("the payload is not an object")
     except (ValueError, RecursionError) as error:
         raise Invalid(f"the line is not JSON: {error}") from error
-    return {**{name: event[name] for name in FIELDS}, "payload": canonical_json(event["payload"])}
+    if not isinstance(found, dict):
+        raise Invalid("the line is not an object")
+    return found
+
+
+def _row(event: dict[str, Any]) -> Row:
+    if event.keys() != set(FIELDS):
+        raise Invalid(f"expected the fields {', '.join(FIELDS)}")
+    payload = event["payload"]
+    is_name = isinstance(payload, str) and payload.startswith("sha256:")
+    if not (is_name or isinstance(payload, dict)):
+        raise Invalid("the payload is neither an object nor a digest")
+    return Row(**{**event, "payload": canonical_json(payload)})
+
+
+def _line(value: dict[str, Any]) -> str:
+    return canonical_json(value) + "\n"
 
 
 def _csv(values: Any) -> str:

@@ -116,7 +116,7 @@ def _opened(event: Event) -> IncidentSummary:
 
 def _after(incident: IncidentSummary, event: Event) -> IncidentSummary:
     match event.kind:
-        case kinds.DIAGNOSIS_MADE:
+        case kinds.DIAGNOSIS_MADE if not event.missing:
             made = event.read(DiagnosisMade)
             change = {"diagnosis": made.cause, "confidence": made.confidence}
             return incident.model_copy(update=change)

@@ -25,6 +25,8 @@ class Verification(Value):
     """How many signed checkpoints were compared with it."""
     signed_events: int = 0
     """How many events the newest of them covers; the end after it may be cut off unseen."""
+    pruned: int = 0
+    """How many payloads are gone by recorded retention."""
 
 
 class Journal(Protocol):

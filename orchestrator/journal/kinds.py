@@ -26,6 +26,8 @@ INCIDENT_RESUMED = "incident.resumed"
 INCIDENT_RESOLVED = "incident.resolved"
 INCIDENT_ESCALATED = "incident.escalated"
 JOURNAL_KEYED = "journal.keyed"
+JOURNAL_PRUNED = "journal.pruned"
+JOURNAL_SEALED = "journal.sealed"
 MEMORY_SAVED = "memory.saved"
 TARGET_PAUSED = "target.paused"
 TARGET_RESUMED = "target.resumed"
@@ -61,6 +63,8 @@ KINDS: dict[str, str] = {
     INCIDENT_RESOLVED: "The goal holds again.",
     INCIDENT_ESCALATED: "Nothing safe is left to do: a person is needed.",
     JOURNAL_KEYED: "The key that signs checkpoints from now on.",
+    JOURNAL_PRUNED: "Retention took the content of old payloads; their digests stay.",
+    JOURNAL_SEALED: "A segment of the journal was written to a file that no longer changes.",
     MEMORY_SAVED: "What the next look at a target has to know of the ones before.",
     TARGET_PAUSED: "A person stopped changes on the target (or on all of them).",
     TARGET_RESUMED: "A person allowed changes again.",
@@ -71,3 +75,17 @@ KINDS: dict[str, str] = {
     TARGET_HANDED_BACK: "A person gave the target back to mendloop.",
     BASELINE_ACCEPTED: "What was found after a hand-back counts as mendloop's own state.",
 }
+
+EXPLANATIONS = frozenset(
+    {
+        WINDOW_OBSERVED,
+        DIAGNOSIS_MADE,
+        PLAN_MADE,
+        PLAN_FAILED,
+        GUARD_JUDGED,
+        EVIDENCE_JUDGED,
+        MEMORY_SAVED,
+    }
+)
+"""Kinds whose payload retention may prune: what was seen and thought. What was done, allowed and
+told stays for ever."""

@@ -21,6 +21,8 @@ class Told(Value):
 
 def tell(event: Event) -> Told:
     """The event in words; one of an unknown shape is told as its raw payload."""
+    if event.missing:
+        return Told(what=event.kind, why=(f"its payload {event.missing}",))
     model, words = payloads.PAYLOADS.get(event.kind), _WORDS.get(event.kind)
     if model is None or words is None:
         return _raw(event)
@@ -173,6 +175,10 @@ _WORDS: dict[str, Callable[[Any], Told]] = {
     kinds.EVIDENCE_JUDGED: _evidence,
     kinds.TRAFFIC_SHIFTED: _shifted,
     kinds.JOURNAL_KEYED: lambda p: Told(what=f"checkpoints are signed by {p.verifier}"),
+    kinds.JOURNAL_PRUNED: lambda p: Told(
+        what=f"{len(p.payloads)} payloads from before {p.before} were pruned", why=(p.reason,)
+    ),
+    kinds.JOURNAL_SEALED: lambda p: Told(what=f"events {p.first} to {p.last} sealed in {p.file}"),
     kinds.INCIDENT_WAITING: _waits,
     kinds.INCIDENT_RESUMED: lambda p: Told(what="resumed", why=(p.reason,)),
     kinds.INCIDENT_RESOLVED: lambda p: Told(what=f"resolved: {p.outcome}", why=(p.summary,)),

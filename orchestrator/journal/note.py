@@ -82,14 +82,18 @@ class Signer:
         encoded = base64.b64encode(_ED25519 + self._seed).decode()
         return f"PRIVATE+KEY+{self.verifier.name}+{self.verifier.key_id.hex()}+{encoded}"
 
+    def sign_bytes(self, text: str) -> str:
+        """The bare signature, in base64."""
+        return base64.b64encode(self._key.sign(text.encode())).decode()
+
     def sign(self, text: str) -> str:
         """The note: ``text`` (which ends with a newline), a blank line, the signature."""
         signature = self.verifier.key_id + self._key.sign(text.encode())
         return f"{text}\n— {self.verifier.name} {base64.b64encode(signature).decode()}\n"
 
 
-def open_note(note: str, verifiers: Iterable[Verifier]) -> str:
-    """The text of a note that one of ``verifiers`` signed.
+def open_note(note: str, verifiers: Iterable[Verifier]) -> tuple[str, list[Verifier]]:
+    """The text of a note that one of ``verifiers`` signed, and which of them did.
 
     Signatures of unknown keys are ignored, as the form demands. Raises Invalid when no known key
     signed it, or when one that is known did not sign this text.
@@ -98,7 +102,7 @@ def open_note(note: str, verifiers: Iterable[Verifier]) -> str:
     if not blank or not signatures.endswith("\n"):
         raise Invalid("expected a text, a blank line and signatures")
     text, known = body + "\n", {(v.name, v.key_id): v for v in verifiers}
-    accepted = False
+    accepted: list[Verifier] = []
     for line in signatures.splitlines():
         mark, _, rest = line.partition(" ")
         name, _, encoded = rest.partition(" ")
@@ -109,14 +113,16 @@ def open_note(note: str, verifiers: Iterable[Verifier]) -> str:
         if verifier is not None:
             if not verifier.accepts(text, signature[4:]):
                 raise Invalid(f"the signature of {name} does not fit the text")
-            accepted = True
+            accepted.append(verifier)
     if not accepted:
         raise Invalid("no key that is known here has signed it")
-    return text
+    return text, accepted
 
 
 def _decoded(text: str) -> bytes:
+    """The bytes; nothing for another spelling of them, of which base64 has several."""
     try:
-        return base64.b64decode(text, validate=True)
+        found = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""
+    return found if base64.b64encode(found).decode() == text else b""

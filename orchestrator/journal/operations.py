@@ -41,3 +41,30 @@ class JournalKeyed(Payload):
 
     verifier: str
     """The public key, as in its ``.pub`` file."""
+    previous: str = ""
+    """The public key that it follows; empty for the first, and where the old one was lost."""
+    signature: str = ""
+    """Base64, by the previous key: it hands over to the new one."""
+
+
+class JournalPruned(Payload):
+    """What ``journal.pruned`` says."""
+
+    before: str
+    """Wall clock: payloads of older events were taken, if nothing newer carries them too."""
+    payloads: tuple[str, ...]
+    """``sha256:...`` of every payload taken."""
+    bytes: int
+    reason: str = ""
+
+
+class JournalSealed(Payload):
+    """What ``journal.sealed`` says."""
+
+    first: int
+    last: int
+    """Events ``first`` to ``last`` are in the file, with their payloads."""
+    file: str
+    """Its name, in the folder ``segments`` of the home."""
+    sha256: str
+    """Of the file as a whole."""

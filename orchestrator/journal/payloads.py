@@ -34,6 +34,8 @@ from orchestrator.journal.operations import (
     ControllerStarted,
     ControllerStopped,
     JournalKeyed,
+    JournalPruned,
+    JournalSealed,
     LeaseAcquired,
     LeaseLost,
 )
@@ -56,6 +58,8 @@ __all__ = [
     "IncidentResumed",
     "IncidentWaiting",
     "JournalKeyed",
+    "JournalPruned",
+    "JournalSealed",
     "LeaseAcquired",
     "LeaseLost",
     "MemorySaved",
@@ -168,6 +172,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     kinds.INCIDENT_RESOLVED: IncidentResolved,
     kinds.INCIDENT_ESCALATED: IncidentEscalated,
     kinds.JOURNAL_KEYED: JournalKeyed,
+    kinds.JOURNAL_PRUNED: JournalPruned,
+    kinds.JOURNAL_SEALED: JournalSealed,
     kinds.MEMORY_SAVED: MemorySaved,
     **INTERVENTIONS,
 }

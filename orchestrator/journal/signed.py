@@ -1,9 +1,9 @@
-"""A journal that signs a checkpoint at the end of every incident and every so many events."""
+"""A journal that signs checkpoints: every so many events, every so often, at an incident's end."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,21 @@ from typing import Any
 import structlog
 
 from orchestrator.journal import kinds
-from orchestrator.journal.audit import root_text, verify_against
-from orchestrator.journal.checkpoint import (
-    Checkpoint,
-    CheckpointFolder,
-    load_or_make_signer,
-    read_verifiers,
-)
+from orchestrator.journal.audit import audit, root_text
+from orchestrator.journal.checkpoint import Checkpoint, CheckpointFolder, parse_notes
 from orchestrator.journal.event import Entry, Event, Head
 from orchestrator.journal.journal import Verification
-from orchestrator.journal.merkle import Frontier
-from orchestrator.journal.note import Verifier
+from orchestrator.journal.keys import (
+    finish_rotation,
+    follow_keys,
+    load_or_make_signer,
+    read_verifiers,
+    signing,
+)
+from orchestrator.journal.merkle import TILE_WIDTH
 from orchestrator.journal.payloads import JournalKeyed
 from orchestrator.journal.sqlite import SqliteJournal
-from tools.errors import Refused, Unavailable
+from tools.errors import MendloopError, Refused
 from tools.values import Value
 
 _CLOSING = {kinds.INCIDENT_RESOLVED, kinds.INCIDENT_ESCALATED, kinds.CONTROLLER_STOPPED}
@@ -38,31 +39,50 @@ class SignedJournal:
     tried again with the next append.
     """
 
-    def __init__(self, path: Path, *, at: datetime, every_events: int = 256) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        at: datetime,
+        every_events: int = 256,
+        on_append: Callable[[Sequence[Event]], None] | None = None,
+        on_signed: Callable[[], None] | None = None,
+    ) -> None:
         """Open or make the journal at ``path``; keys and checkpoints lie in ``keys/`` and
         ``checkpoints/`` beside it. A key seen for the first time is recorded at ``at``.
+        ``on_append`` is shown what was written, ``on_signed`` is told of each checkpoint.
 
-        Raises Refused when the journal contradicts a checkpoint signed before: to sign on would
-        make the forgery good.
+        Only what came after the newest checkpoint is verified; `mendloop audit verify` does it all.
+        Raises Refused when the journal contradicts the checkpoint: to sign on would make the
+        forgery good.
         """
         self._lock = threading.Lock()
+        self._keys, self._every_events = path.parent / "keys", every_events
+        self._on_append, self._on_signed = on_append, on_signed
         self._journal = SqliteJournal(path)
         try:
-            self._signer = load_or_make_signer(path.parent / "keys")
+            with signing(self._keys):
+                finish_rotation(self._keys, self._recorded_key())
+                self._signer = load_or_make_signer(self._keys)
             self._folder = CheckpointFolder(path.parent / "checkpoints")
-            self._every_events = every_events
-            self._tree = Frontier()
-            self._origin, self._signed_size = self._take_up(read_verifiers(path.parent / "keys"))
-            self._record_key(at)
+            self._origin, self._signed_size = self._take_up()
+            self._tree = self._journal.tree().frontier(self._signed_size)
+            if self._recorded_key() != str(self._signer.verifier):
+                self._record_key(at)
         except BaseException:
             self._journal.close()
             raise
 
     def close(self) -> None:
         """Sign what is not signed yet, and let go of the file."""
+        self.sign()
+        self._journal.close()
+
+    def sign(self) -> bool:
+        """Sign now if there are events that no checkpoint covers; says whether all are covered."""
         if self._journal.head().seq > self._signed_size:
             self._sign()
-        self._journal.close()
+        return self._journal.head().seq <= self._signed_size
 
     def append(
         self,
@@ -88,6 +108,8 @@ class SignedJournal:
             closes = any(event.kind in _CLOSING for event in events)
             if closes or unsigned >= self._every_events:
                 self._sign()
+            if self._on_append is not None:
+                self._on_append(events)
         return events
 
     def events(
@@ -120,36 +142,67 @@ class SignedJournal:
         """See Journal."""
         return self._journal.verify()
 
-    def _take_up(self, verifiers: list[Verifier]) -> tuple[str, int]:
-        """Origin and size of the newest checkpoint, after the journal was held against all."""
-        known = self._folder.read(verifiers)
-        found = verify_against(self._journal, known)
+    def _take_up(self) -> tuple[str, int]:
+        """Origin and size of the newest checkpoint, once the journal was held against it."""
+        newest = self._folder.newest()
+        if newest is None:
+            self._must_be_whole(self._journal.verify())
+            return self._signer.verifier.name, 0
+        given = read_verifiers(self._keys)
+        ((_, checkpoint),) = parse_notes([newest], follow_keys(given, self._keyed())[0])
+        size = checkpoint.size
+        if self._is_signed(checkpoint):
+            # Together with the last whole tile, whose leaves are under the signed root.
+            begin = max(0, size - 1) // TILE_WIDTH * TILE_WIDTH
+            self._must_be_whole(self._journal.verify(after=begin))
+        else:
+            self._must_be_whole(audit(self._journal, [newest], given))
+            self._journal.rebuild_tree()  # the events are what was signed: the kept nodes were not
+        return checkpoint.origin, size
+
+    def _is_signed(self, checkpoint: Checkpoint) -> bool:
+        """Whether the kept nodes and the newest events lead to the root that was signed."""
+        if self._journal.head().seq < checkpoint.size:
+            return False
+        try:
+            root = self._journal.tree().root(checkpoint.size)
+        except LookupError:
+            return False
+        return root_text(root) == checkpoint.root
+
+    def _must_be_whole(self, found: Verification) -> None:
         if not found.ok:
             raise Refused(
                 f"the journal is not what was signed: {found.reason} (event {found.first_bad}); "
                 "run `mendloop audit verify` and restore it, or move the home folder away"
             )
-        origin = known[-1][1].origin if known else self._signer.verifier.name
-        return origin, found.signed_events
+
+    def _keyed(self) -> list[tuple[int, JournalKeyed]]:
+        found = self._journal.events(target="", kinds=[kinds.JOURNAL_KEYED])
+        return [(event.seq, event.read(JournalKeyed)) for event in found]
+
+    def _recorded_key(self) -> str:
+        keyed = self._journal.last(kinds.JOURNAL_KEYED, target="")
+        return keyed.read(JournalKeyed).verifier if keyed else ""
 
     def _record_key(self, at: datetime) -> None:
         """A new key is an event like any other."""
-        verifier = str(self._signer.verifier)
-        keyed = self._journal.last(kinds.JOURNAL_KEYED, target="")
-        if keyed is None or keyed.read(JournalKeyed).verifier != verifier:
-            payload = JournalKeyed(verifier=verifier)
-            self.append(kinds.JOURNAL_KEYED, at=at, actor="journal", payload=payload)
+        payload = JournalKeyed(verifier=str(self._signer.verifier))
+        self.append(kinds.JOURNAL_KEYED, at=at, actor="journal", payload=payload)
 
     def _sign(self) -> None:
-        with self._lock:
-            for linked in self._journal.hashes(after=self._tree.size):
-                self._tree.add(bytes.fromhex(linked))
-            checkpoint = Checkpoint(
-                origin=self._origin, size=self._tree.size, root=root_text(self._tree.root())
-            )
         try:
-            self._folder.write(checkpoint, self._signer)
-        except Unavailable as error:
-            _log.warning("checkpoint.failed", size=checkpoint.size, error=str(error))
+            with self._lock, signing(self._keys):
+                signer = load_or_make_signer(self._keys)  # it may have been rotated meanwhile
+                for linked in self._journal.hashes(after=self._tree.size):
+                    self._tree.add(bytes.fromhex(linked))
+                checkpoint = Checkpoint(
+                    origin=self._origin, size=self._tree.size, root=root_text(self._tree.root())
+                )
+                self._folder.write(checkpoint, signer)
+                self._signed_size = checkpoint.size
+        except (MendloopError, OSError) as error:
+            _log.warning("checkpoint.failed", signed_events=self._signed_size, error=str(error))
         else:
-            self._signed_size = checkpoint.size
+            if self._on_signed is not None:
+                self._on_signed()

@@ -6,24 +6,24 @@ refuse UPDATE and DELETE, against accidents; against intent there is the hash ch
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.journal.event import Entry, Event, Head, Row, chain, hash_of
+from orchestrator.journal.event import Entry, Event, Head, Row
 from orchestrator.journal.journal import Verification
+from orchestrator.journal.merkle import TiledTree
 from orchestrator.journal.sqlite_file import connect, connect_read_only, translated
-from tools.errors import Invalid, Unavailable
+from orchestrator.journal.store import WITH_CONTENT, events_of, grow_tree, head_of, nodes_of, put
+from orchestrator.journal.verification import Stored, verify_rows
+from tools.errors import Unavailable
 from tools.values import Value
 
 Answer = TypeVar("Answer")
 
 _BATCH = 10_000
-
-COLUMNS = "seq, id, at, kind, target, incident, actor, payload, prev_hash, hash"
 
 
 class SqliteJournal:
@@ -76,8 +76,8 @@ class SqliteJournal:
         if self._read_only:
             raise Unavailable(f"journal {self._path} was opened to read only; nothing was written")
         with self._lock, translated(self._path):
-            rows = self._in_transaction(lambda: self._write(entries))
-        return [row.event() for row in rows]
+            written = self._in_transaction(lambda: put(self._connection, entries))
+        return [linked.event() for linked in written]
 
     def events(
         self,
@@ -102,51 +102,78 @@ class SqliteJournal:
         if kinds is not None:
             conditions.append(f"kind IN ({', '.join('?' * len(kinds))})")
             values += sorted(kinds)
-        query = f"SELECT {COLUMNS} FROM events WHERE {' AND '.join(conditions)} ORDER BY seq"
+        query = f"{WITH_CONTENT} WHERE {' AND '.join(conditions)} ORDER BY seq"
         with self._lock, translated(self._path):
-            return [_row(found).event() for found in self._connection.execute(query, values)]
+            return events_of(self._connection.execute(query, values))
 
     def last(self, kind: str, *, target: str) -> Event | None:
         """See Journal."""
-        query = (
-            f"SELECT {COLUMNS} FROM events WHERE target = ? AND kind = ? ORDER BY seq DESC LIMIT 1"
-        )
+        query = f"{WITH_CONTENT} WHERE target = ? AND kind = ? ORDER BY seq DESC LIMIT 1"
         with self._lock, translated(self._path):
-            found = self._connection.execute(query, (target, kind)).fetchone()
-        return _row(found).event() if found else None
+            found = events_of(self._connection.execute(query, (target, kind)))
+        return found[0] if found else None
 
     def head(self) -> Head:
         """See Journal."""
         with self._lock, translated(self._path):
-            return self._head()
+            return head_of(self._connection)
 
     def hashes(self, *, after: int = 0) -> Iterator[str]:
         """See Journal."""
-        for _, linked in self._batched("seq, hash", after):
+        for _, linked in self._batched("SELECT seq, hash FROM events", after):
             yield linked
 
-    def rows(self) -> Iterator[Row]:
-        """Every event as it is stored, without holding all of them in memory."""
-        for found in self._batched(COLUMNS, 0):
-            yield _row(found)
+    def rows(self, *, until: int | None = None) -> Iterator[tuple[Row, str | None]]:
+        """Every event as it is stored, with what is stored apart of it (None: gone)."""
+        for found in self._batched(WITH_CONTENT, 0):
+            if until is not None and found[0] > until:
+                return
+            yield Row(*found[:10]), found[10]
 
-    def verify(self) -> Verification:
-        """See Journal."""
+    def tree(self) -> TiledTree:
+        """The Merkle tree over the events, as they are now."""
+
+        def read(level: int, begin: int, end: int) -> list[bytes]:
+            with self._lock, translated(self._path):
+                return nodes_of(self._connection, level, begin, end)
+
+        return TiledTree(read)
+
+    def rebuild_tree(self) -> None:
+        """Make the kept nodes anew from the events."""
         with self._lock, translated(self._path):
-            query = f"SELECT {COLUMNS} FROM events NOT INDEXED ORDER BY seq"
-            found = verify_rows(iter(self._connection.execute(query)))
+            self._in_transaction(
+                lambda: grow_tree(self._connection, 0, head_of(self._connection).seq)
+            )
+
+    def verify(
+        self, *, after: int = 0, watch: Callable[[Stored], None] | None = None
+    ) -> Verification:
+        """See Journal; ``after`` leaves out the events through that one, known to be good."""
+        with self._lock, translated(self._path):
+            query = f"{WITH_CONTENT} WHERE seq > ? ORDER BY seq"
+            rows = self._connection.execute(query, (after,))
+            found = verify_rows(rows, after=self._at(after), watch=watch)
             if not found.ok:
                 return found
             # An index that lies would hide events from readers although the chain is whole.
-            fault: str = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            fault = "ok" if after else self._check_file()
         if fault != "ok":
             reason = f"the events are whole, but the database file is not: {fault}"
             return found.model_copy(update={"ok": False, "reason": reason})
         return found
 
-    def _batched(self, columns: str, after: int) -> Iterator[tuple[Any, ...]]:
+    def _check_file(self) -> str:
+        fault: str = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        return fault
+
+    def _at(self, seq: int) -> Head:
+        found = self._connection.execute("SELECT hash FROM events WHERE seq = ?", (seq,)).fetchone()
+        return Head(seq=seq, hash=found[0]) if found else Head()
+
+    def _batched(self, query: str, after: int) -> Iterator[tuple[Any, ...]]:
         """In batches: a long journal neither fills the memory nor keeps writers waiting."""
-        query = f"SELECT {columns} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        query = f"{query} WHERE seq > ? ORDER BY seq LIMIT ?"
         while True:
             with self._lock, translated(self._path):
                 batch = self._connection.execute(query, (after, _BATCH)).fetchall()
@@ -154,24 +181,6 @@ class SqliteJournal:
             if len(batch) < _BATCH:
                 return
             after = batch[-1][0]
-
-    def _head(self) -> Head:
-        newest = self._connection.execute(
-            "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        return Head(seq=newest[0], hash=newest[1]) if newest else Head()
-
-    def _write(self, entries: Sequence[Entry]) -> list[Row]:
-        head, rows = self._head(), []
-        for entry in entries:
-            row = chain(head, entry)
-            self._connection.execute(
-                f"INSERT INTO events ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                tuple(dict(row).values()),
-            )
-            rows.append(row)
-            head = Head(seq=row.seq, hash=row.hash)
-        return rows
 
     def _in_transaction(self, work: Callable[[], Answer]) -> Answer:
         """``work``, committed whole or not at all."""
@@ -185,45 +194,3 @@ class SqliteJournal:
                 self._connection.execute("ROLLBACK")
             raise
         return answer
-
-
-def verify_rows(rows: Iterator[tuple[Any, ...]]) -> Verification:
-    """Recompute the chain over rows in the order of ``COLUMNS``, in constant memory."""
-    good, previous = 0, Head().hash
-    try:
-        for row in rows:
-            reason = _fault(row, good + 1, previous)
-            if reason:
-                return Verification(ok=False, events=good, first_bad=good + 1, reason=reason)
-            good, previous = good + 1, row[9]
-    except (sqlite3.DatabaseError, UnicodeEncodeError, Invalid) as error:
-        reason = f"cannot be read: {error}"
-        return Verification(ok=False, events=good, first_bad=good + 1, reason=reason)
-    return Verification(ok=True, events=good)
-
-
-def _fault(row: tuple[Any, ...], seq: int, previous: str) -> str:
-    """What is wrong with the event that should be number ``seq``; empty when it is whole."""
-    found, id_, at, kind, target, incident, actor, payload, prev_hash, linked = row
-    if found != seq:
-        return f"event {seq} is missing: event {found} stands in its place"
-    if prev_hash != previous:
-        return "does not follow the event before it: one was changed, removed or put in between"
-    if not all(isinstance(text, str) for text in row[1:]):
-        return "holds something that is not text"
-    computed = hash_of(
-        seq=seq,
-        id=id_,
-        at=at,
-        kind=kind,
-        target=target,
-        incident=incident,
-        actor=actor,
-        payload=payload,
-        prev_hash=prev_hash,
-    )
-    return "" if computed == linked else "its content does not match its hash: it was changed"
-
-
-def _row(found: tuple[Any, ...]) -> Row:
-    return Row(**dict(zip(Row.model_fields, found, strict=True)))

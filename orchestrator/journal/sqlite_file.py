@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from orchestrator.journal.store import grow_tree, head_of
 from tools.errors import Invalid, MendloopError, Refused, Unavailable
 
 APPLICATION_ID = 0x6D656E64
 """``mend`` in the file's header says that the database is a journal of mendloop."""
 
-FORMAT = 1
+FORMAT = 2
+"""1 kept every payload in its event and no tree; opening such a file to write converts it."""
 
 BUSY_TIMEOUT_S = 5.0
 """A commit takes milliseconds; a writer that waits longer stands before something stuck."""
 
-SCHEMA = """
+_EVENTS = """
 CREATE TABLE events (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL,
   target TEXT NOT NULL, incident TEXT NOT NULL, actor TEXT NOT NULL, payload TEXT NOT NULL,
@@ -29,6 +31,18 @@ CREATE TRIGGER events_stay BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER events_remain BEFORE DELETE ON events
 BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+"""
+_AROUND = """
+CREATE TABLE payloads (name TEXT PRIMARY KEY, content TEXT NOT NULL) STRICT;
+CREATE TABLE pruned (name TEXT PRIMARY KEY, event INTEGER NOT NULL) STRICT;
+CREATE TABLE nodes (
+  level INTEGER NOT NULL, place INTEGER NOT NULL, root BLOB NOT NULL,
+  PRIMARY KEY (level, place)) STRICT, WITHOUT ROWID;
+CREATE TRIGGER payloads_stay BEFORE UPDATE ON payloads
+BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER payloads_remain BEFORE DELETE ON payloads
+WHEN NOT EXISTS (SELECT 1 FROM pruned WHERE pruned.name = OLD.name)
+BEGIN SELECT RAISE(ABORT, 'only recorded retention may prune a payload'); END;
 """
 
 
@@ -87,8 +101,14 @@ def _open(path: str, *, uri: bool) -> sqlite3.Connection:
 
 def _checked(connection: sqlite3.Connection, path: str) -> sqlite3.Connection:
     try:
-        if _identify(connection, path) == 0:
+        version = _identify(connection, path)
+        if version == 0:
             raise Invalid(f"{path} is an empty file, not a journal; check the home folder")
+        if version < FORMAT:
+            raise Invalid(
+                f"{path} has journal format {version}, this mendloop reads {FORMAT}; "
+                "`mendloop run` on this home converts it"
+            )
     except BaseException:
         connection.close()
         raise
@@ -117,12 +137,15 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    if version == 0:
+    if version < FORMAT:
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Another process may have made it while this one waited for the lock.
-            if _identify(connection, path) == 0:
-                _create(connection)
+            match _identify(connection, path):
+                case 0:
+                    _create(connection)
+                case 1:
+                    _convert(connection)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -131,9 +154,17 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    for statement in _statements(SCHEMA):
+    for statement in (*_statements(_EVENTS), *_statements(_AROUND)):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _convert(connection: sqlite3.Connection) -> None:
+    """Format 1 becomes 2: the events stay as they are, byte for byte."""
+    for statement in _statements(_AROUND):
+        connection.execute(statement)
+    grow_tree(connection, 0, head_of(connection).seq)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 

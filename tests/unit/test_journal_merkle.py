@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.journal.merkle import Frontier, Tree, root_from_path
+from orchestrator.journal.merkle import Frontier, MemoryTree, TiledTree, leaf_hash, root_from_path
 from orchestrator.journal.note import Signer, Verifier, open_note
 from tools.errors import Invalid
 
@@ -69,7 +69,7 @@ def defined_root(data: list[bytes]) -> bytes:
 
 def test_roots_are_the_published_ones() -> None:
     """Both ways of computing them."""
-    frontier, tree = Frontier(), Tree(LEAVES)
+    frontier, tree = Frontier(), MemoryTree(LEAVES)
     for size, (leaf, root) in enumerate(zip(LEAVES, ROOTS, strict=True), start=1):
         frontier.add(leaf)
 
@@ -86,14 +86,14 @@ def test_roots_follow_the_definition(size: int, data: st.DataObject) -> None:
         frontier.add(leaf)
 
     assert frontier.root() == defined_root(leaves(size))
-    assert Tree(leaves(size)).root(earlier) == defined_root(leaves(earlier))
+    assert MemoryTree(leaves(size)).root(earlier) == defined_root(leaves(earlier))
 
 
 @given(st.integers(1, 130), st.data())
 def test_every_leaf_can_be_proved_and_no_other(size: int, data: st.DataObject) -> None:
     """A path leads to the root from its own leaf at its own place only."""
     index = data.draw(st.integers(0, size - 1))
-    tree = Tree(leaves(size + 3))
+    tree = MemoryTree(leaves(size + 3))
     path, root = tree.inclusion(index, size), tree.root(size)
     leaf = leaves(size)[index]
 
@@ -109,7 +109,7 @@ def test_every_leaf_can_be_proved_and_no_other(size: int, data: st.DataObject) -
 def test_consistency_proofs_have_the_rfcs_shape(size: int, data: st.DataObject) -> None:
     """Rebuilt from the proof, both roots come out (RFC 9162, section 2.1.4.2)."""
     old = data.draw(st.integers(1, size - 1))
-    tree = Tree(leaves(size))
+    tree = MemoryTree(leaves(size))
     proof = tree.consistency(old, size)
     if old & (old - 1) == 0:
         proof = [tree.root(old), *proof]
@@ -136,7 +136,7 @@ def test_notes_are_those_of_other_tools() -> None:
 
     assert str(signer.verifier) == GO_VERIFIER
     assert signer.sign(GO_TEXT) == GO_NOTE
-    assert open_note(GO_NOTE, [Verifier.parse(GO_VERIFIER)]) == GO_TEXT
+    assert open_note(GO_NOTE, [Verifier.parse(GO_VERIFIER)])[0] == GO_TEXT
     assert signer.secret_text() == GO_SIGNER
 
 
@@ -145,7 +145,7 @@ def test_a_note_of_a_known_key_opens_beside_unknown_signatures() -> None:
     other = Signer("other", b"\x01" * 32)
     both = GO_NOTE + other.sign(GO_TEXT).rpartition("\n\n")[2]
 
-    assert open_note(both, [other.verifier]) == GO_TEXT
+    assert open_note(both, [other.verifier]) == (GO_TEXT, [other.verifier])
 
 
 @pytest.mark.parametrize("place", range(0, len(GO_NOTE), 7))
@@ -170,3 +170,36 @@ def test_an_error_about_a_signing_key_does_not_show_it() -> None:
         Signer.parse(GO_SIGNER.replace("c74f20a3", "00000000"))
 
     assert GO_SIGNER[-40:] not in str(caught.value)
+
+
+def test_a_tree_read_tile_by_tile_is_the_same_tree() -> None:
+    """Roots, proofs and right edges from every 256th level agree with the tree in memory."""
+    data = leaves(70_000)
+    whole = MemoryTree(data)
+    reads: list[int] = []
+
+    def read(level: int, begin: int, end: int) -> list[bytes]:
+        reads.append(end - begin)
+        return [whole.node(level, place) for place in range(begin, min(end, len(data) >> level))]
+
+    for size in (1, 255, 256, 257, 65_535, 65_536, 65_537, 70_000):
+        tiled = TiledTree(read)
+        edge = tiled.frontier(size)
+        for number in range(size, min(size + 3, len(data))):
+            edge.add(data[number])
+
+        assert tiled.root(size) == whole.root(size)
+        assert edge.root() == whole.root(edge.size)
+        for index in {0, size // 3, size - 1}:
+            path = tiled.inclusion(index, size)
+            assert path == whole.inclusion(index, size)
+            assert root_from_path(data[index], index, size, path) == whole.root(size)
+        assert tiled.consistency(size // 2, size) == whole.consistency(size // 2, size)
+    assert max(reads) == 256
+
+
+def test_a_tile_that_is_gone_is_not_made_up() -> None:
+    """Nodes that were lost are an error, never a wrong root."""
+    gone = TiledTree(lambda level, begin, end: [leaf_hash(b"")] * (255 if level else 256))
+    with pytest.raises(LookupError, match="missing"):
+        gone.inclusion(0, 1 << 16)

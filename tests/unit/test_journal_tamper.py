@@ -11,7 +11,9 @@ import pytest
 
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Entry
-from orchestrator.journal.sqlite import COLUMNS, SqliteJournal, verify_rows
+from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.store import COLUMNS
+from orchestrator.journal.verification import verify_rows
 
 NOW = datetime(2013, 6, 3, 12, tzinfo=UTC)
 EVENTS = 20

@@ -1,0 +1,91 @@
+"""The journal's tables inside one transaction: events, payloads stored apart, and the tree's nodes.
+
+The nodes (roots of 256, 65,536, ... events) follow from the events' hashes and are kept so that a
+proof reads a few pages of a long journal. Nobody trusts them: a proof is checked against the signed
+root, and `mendloop audit verify` does without them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from orchestrator.journal.event import Entry, Event, Head, Linked, Row, chain
+from orchestrator.journal.kinds import EXPLANATIONS
+from orchestrator.journal.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash, perfect_root
+from tools.errors import Refused
+
+COLUMNS = "seq, id, at, kind, target, incident, actor, payload, prev_hash, hash"
+WITH_CONTENT = (
+    f"SELECT {COLUMNS}, content, event FROM events"
+    " LEFT JOIN payloads ON name = payload LEFT JOIN pruned USING (name)"
+)
+"""Rows with what is stored apart, or the event that had it pruned."""
+
+_HEAD = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
+_PUT_EVENT = f"INSERT INTO events ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
+_PUT_PAYLOAD = "INSERT OR IGNORE INTO payloads (name, content) VALUES (?,?)"
+_PUT_NODE = "INSERT OR REPLACE INTO nodes (level, place, root) VALUES (?,?,?)"
+_NODES = "SELECT root FROM nodes WHERE level = ? AND place >= ? AND place < ? ORDER BY place"
+_LEAVES = "SELECT hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq"
+
+
+def head_of(connection: sqlite3.Connection) -> Head:
+    """The newest event's place in the chain."""
+    newest = connection.execute(_HEAD).fetchone()
+    return Head.model_construct(seq=newest[0], hash=newest[1]) if newest else Head()
+
+
+def put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[Linked]:
+    """Append; the caller holds the transaction."""
+    head = before = head_of(connection)
+    written = []
+    for entry in entries:
+        linked = chain(head, entry)
+        if linked.row.is_apart:
+            connection.execute(_PUT_PAYLOAD, (linked.row.payload, linked.content))
+        connection.execute(_PUT_EVENT, linked.row)
+        written.append(linked)
+        head = Head.model_construct(seq=linked.row.seq, hash=linked.row.hash)
+    if head.seq // TILE_WIDTH > before.seq // TILE_WIDTH:
+        grow_tree(connection, before.seq, head.seq)
+    return written
+
+
+def grow_tree(connection: sqlite3.Connection, before: int, size: int) -> None:
+    """Keep the root of every tile that became full while the journal grew."""
+    level = 0
+    while size >= TILE_WIDTH:
+        for tile in range(before // TILE_WIDTH, size // TILE_WIDTH):
+            nodes = nodes_of(connection, level, tile * TILE_WIDTH, (tile + 1) * TILE_WIDTH)
+            connection.execute(_PUT_NODE, (level + TILE_HEIGHT, tile, perfect_root(nodes)))
+        level, before, size = level + TILE_HEIGHT, before // TILE_WIDTH, size // TILE_WIDTH
+
+
+def nodes_of(connection: sqlite3.Connection, level: int, begin: int, end: int) -> list[bytes]:
+    """The nodes of one level that exist; those of level 0 are made from the events' hashes."""
+    if level:
+        return [root for (root,) in connection.execute(_NODES, (level, begin, end))]
+    return [leaf_hash(bytes.fromhex(h)) for (h,) in connection.execute(_LEAVES, (begin, end))]
+
+
+def events_of(found: Iterator[tuple[Any, ...]]) -> list[Event]:
+    """Events from rows as ``WITH_CONTENT`` selects them.
+
+    Raises Refused where a payload is gone that no retention takes: the journal is damaged.
+    """
+    return [_event(Row(*row[:10]), row[10], row[11]) for row in found]
+
+
+def _event(row: Row, content: str | None, pruned_by: int | None) -> Event:
+    if not row.is_apart or content is not None:
+        return row.event(content)
+    if pruned_by is not None:
+        return row.event(missing=f"was pruned by retention (event {pruned_by})")
+    if row.kind in EXPLANATIONS:
+        return row.event(missing="was deleted; `mendloop audit verify` tells more")
+    raise Refused(
+        f"the payload of event {row.seq} ({row.kind}) was deleted: the journal is damaged; stop"
+        " mendloop, restore the file, then run `mendloop audit verify`"
+    )
