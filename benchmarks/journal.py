@@ -22,7 +22,7 @@ from pathlib import Path
 
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Entry
-from orchestrator.journal.merkle import Tree
+from orchestrator.journal.merkle import MemoryTree
 from orchestrator.journal.sqlite import SqliteJournal
 from orchestrator.policy_files import builtin_texts
 from policies.context import GuardContext
@@ -104,7 +104,7 @@ def verify_rate(folder: Path, events: int) -> dict[str, float]:
 
 def inclusion_proof(leaves: int) -> dict[str, float]:
     """Median milliseconds of one inclusion proof once the tree is built, and the building."""
-    tree = Tree()
+    tree = MemoryTree()
 
     def build() -> None:
         for number in range(leaves):
