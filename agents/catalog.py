@@ -12,6 +12,7 @@ from agents.data_validator.tools import (
     QuarantineWindow,
     RestoreInputs,
 )
+from agents.deployer.outage import RestartServing, ReviveFormer
 from agents.deployer.promotion import Promote, SwitchBack
 from agents.deployer.servers import DeployChallenger, RetireVersion, WithdrawChallenger
 from agents.deployer.shifting import AdvanceCanary, RollBack, StartCanary
@@ -41,6 +42,8 @@ def all_tools() -> Mapping[str, Tool]:
         RollBack(),
         Promote(),
         SwitchBack(),
+        RestartServing(),
+        ReviveFormer(),
         JudgeCanary(),
         LeaveAlone(),
         WatchProbation(),

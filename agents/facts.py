@@ -28,6 +28,7 @@ CANARY = "canary"
 SKEW = "skew"
 CHAMPION = "champion"
 FORMER = "former"
+SERVICE = "service"
 
 VOCABULARY: dict[str, tuple[type, str]] = {
     DATA_TRUST: (str, "trusted | faulty: whether the newest window's feeds may be believed"),
@@ -46,6 +47,10 @@ VOCABULARY: dict[str, tuple[type, str]] = {
     SKEW: (str, "none | found: whether serving computes what training computed"),
     CHAMPION: (str, "settled | probation | broken: the champion since its promotion"),
     FORMER: (str, "none | warm: whether the champion before is still there to switch back to"),
+    SERVICE: (
+        str,
+        "answers | failing | down | slow: what the champion's users get, by the counters",
+    ),
 }
 
 

@@ -65,6 +65,16 @@ class Probation(Value):
     """``watching``, ``passed`` or ``harmful``."""
 
 
+class Restarted(Value):
+    """The champion's server was started anew, to find out whether that helps."""
+
+    version: str
+    key: str
+    event_time: str
+    baseline: Reading | None = None
+    """Counters once it was ready again."""
+
+
 class Pinned(Value):
     """Training data fixed by digest for one incident."""
 
@@ -97,6 +107,10 @@ class TargetMemory(Value):
     """Event times at which retraining began."""
     pinned: Pinned | None = None
     """Training data of the incident under way."""
+    restarted: Restarted | None = None
+    """The last restart; another one has to wait for the cool-down."""
+    failing_version: str = ""
+    """The champion that a revived former is to take over from."""
 
     @property
     def open_spans(self) -> tuple[Span, ...]:

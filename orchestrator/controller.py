@@ -20,6 +20,7 @@ from langgraph.types import Command
 
 from agents.contract import Tool
 from agents.monitor.observe import Observation, observe
+from agents.monitor.service import Pulse
 from agents.ports import Desk
 from agents.windows import parse
 from orchestrator.goals import GOALS, Goal
@@ -88,6 +89,8 @@ class Controller:
         self._kill_switch = KillSwitch(kill_switch)
         self._new_id = new_id
         self._sessions: dict[str, Session] = {}
+        self._pulses: dict[str, Pulse] = {}
+        """Kept when a lease is lost and taken again: readings stay true whoever read them."""
         self._said: dict[str, str] = {}
 
     def start(self) -> None:
@@ -140,7 +143,9 @@ class Controller:
         session = self._session(target)
         if session is None:
             return
-        observation = observe(session.desk, session.model, session.memory, session.event_time)
+        observation = observe(
+            session.desk, session.model, session.memory, session.event_time, session.pulse
+        )
         if observation.missing:
             self._say_once(session.target, observation.missing)
         self._take_in(session, observation)
@@ -174,6 +179,7 @@ class Controller:
             lease=lease,
             kill_switch=self._kill_switch,
             memory=recorder.last_memory(),
+            pulse=self._pulses.get(name, Pulse()),
         )
         self._sessions[name] = session
         return session
@@ -191,6 +197,7 @@ class Controller:
 
     def _take_in(self, session: Session, observation: Observation) -> None:
         session.event_time = observation.event_time
+        session.pulse = self._pulses[session.target] = observation.pulse
         session.remember(observation.memory, window_lines(observation))
         session.learn(observation.facts, source="monitor.observe")
 

@@ -12,6 +12,7 @@ from agents.facts import (
     INPUTS,
     QUALITY,
     QUARANTINE,
+    SERVICE,
     SHARE,
     UNKNOWN,
     Scalar,
@@ -46,6 +47,7 @@ class Goal(Value):
         return tuple(c for c in self.reached_when if not c.holds(state))
 
 
+_ANSWERS = is_(SERVICE, "answers", UNKNOWN)
 _TIDY = (
     is_(CHALLENGER, "none"),
     is_(SHARE, 0),
@@ -63,6 +65,15 @@ DATA_TRUSTED = Goal(
     reached_when=(is_(DATA_TRUST, "trusted"), is_(INPUTS, "raw"), is_(QUARANTINE, "none", "done")),
     needs_cause=True,
 )
+SERVICE_ANSWERS = Goal(
+    name="the service answers",
+    concern="model",
+    purpose="Requests to the champion are answered, and in time.",
+    trigger="service",
+    broken_when=(is_(SERVICE, "failing", "down", "slow"),),
+    reached_when=(_ANSWERS, *_TIDY),
+    needs_cause=True,
+)
 RELEASE_DECIDED = Goal(
     name="the release is decided",
     concern="model",
@@ -74,7 +85,7 @@ RELEASE_DECIDED = Goal(
         is_(CHAMPION, "probation", "broken"),
         is_(FORMER, "warm"),
     ),
-    reached_when=_TIDY,
+    reached_when=(_ANSWERS, *_TIDY),
 )
 QUALITY_MET = Goal(
     name="the served model meets its objectives",
@@ -82,11 +93,20 @@ QUALITY_MET = Goal(
     purpose="Its loss on matured labels stays within tolerance.",
     trigger="performance",
     broken_when=(is_(QUALITY, "degraded"),),
-    reached_when=(is_(QUALITY, "meets", UNKNOWN), *_TIDY),
+    reached_when=(is_(QUALITY, "meets", UNKNOWN), _ANSWERS, *_TIDY),
     needs_cause=True,
 )
+TIDY = Goal(
+    name="nothing is left half-way",
+    concern="model",
+    purpose="Before giving up: no challenger, no canary, no probation is left to itself.",
+    trigger="",
+    broken_when=(),
+    reached_when=_TIDY,
+)
+"""Opens no incident; the last thing that one does."""
 
-GOALS = (DATA_TRUSTED, RELEASE_DECIDED, QUALITY_MET)
+GOALS = (DATA_TRUSTED, SERVICE_ANSWERS, RELEASE_DECIDED, QUALITY_MET)
 
 
 def goal_named(name: str) -> Goal:

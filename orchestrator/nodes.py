@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from agents.contract import Holds, Operation
-from agents.facts import CANARY, CAUSE, DATA_TRUST, UNKNOWN
+from agents.facts import CANARY, CAUSE, DATA_TRUST, SERVICE, UNKNOWN
 from agents.monitor.diagnose import diagnose_target
+from agents.monitor.service import BROKEN
 from orchestrator import awaiting, reporting
-from orchestrator.goals import RELEASE_DECIDED, Goal, goal_named
+from orchestrator.goals import RELEASE_DECIDED, TIDY, Goal, goal_named
 from orchestrator.guard import is_transient, rule_on
 from orchestrator.planner import NoPlan, Plan, make_plan
 from orchestrator.session import Session
@@ -141,6 +142,8 @@ def verify(state: State, session: Session) -> State:
             if step.operation.tool in _PROMOTING:
                 change["has_promoted"] = _PROMOTING[step.operation.tool]
             return change | _taken_back(state, session, step)
+        case Holds.UNKNOWN if _gives_way(session, step):
+            return {"next": "observe", "step": {}, "attempts": _counted(state, step)}
         case Holds.UNKNOWN:
             return awaiting.sleep(state, session, found.detail, because=step.key)
         case Holds.BROKEN:
@@ -153,6 +156,12 @@ def close(state: State, session: Session) -> State:
         session, state["incident"], state.get("outcome", ""), state.get("wait_reason", "")
     )
     return {"next": "end"}
+
+
+def _gives_way(session: Session, step: StepRecord) -> bool:
+    """A probation lasts days: users who get no answers do not wait for its end."""
+    is_failing = session.state.value(SERVICE) in BROKEN
+    return step.operation.tool == "watch_probation" and is_failing
 
 
 def _is_over(state: State, session: Session, goal: Goal) -> bool:
@@ -190,14 +199,14 @@ def _tidy(state: State, session: Session) -> Plan | None:
     """
     if not state.get("denied"):
         awaiting.end_canary(state, session)
-    found = _search(state, session, RELEASE_DECIDED)
+    found = _search(state, session, TIDY)
     return found if isinstance(found, Plan) and found.steps else None
 
 
 def _is_given_up(state: State, session: Session) -> bool:
     """Past the last step, once nothing is left half-way or that too does not succeed."""
     over = state.get("steps_taken", 0) - MAX_STEPS
-    is_tidy = not RELEASE_DECIDED.unmet(session.state.values())
+    is_tidy = not TIDY.unmet(session.state.values())
     is_model = goal_named(state["goal"]).concern == "model"
     return over >= 0 and (is_tidy or not is_model or over >= TIDYING_STEPS)
 

@@ -150,6 +150,7 @@ def _outcome(done: list[str]) -> str:
         "roll_back": "undone",
         "switch_back": "switched back",
         "restore_inputs": "recovered",
+        "restart_serving": "restarted",
         "withdraw_challenger": "withdrawn",
         "leave_alone": LEFT_ALONE,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from agents.contract import Tool
 from agents.facts import Scalar, SharedState, facts_from
 from agents.memory import TargetMemory
+from agents.monitor.service import Pulse
 from agents.monitor.state import facts_of
 from agents.ports import Desk
 from agents.served import look
@@ -37,6 +38,8 @@ class Session:
     """Read before every change, not once a pass."""
     memory: TargetMemory = field(default_factory=TargetMemory)
     state: SharedState = field(default_factory=SharedState)
+    pulse: Pulse = field(default_factory=Pulse)
+    """How the champion answers, as counted since this controller began."""
     event_time: str = ""
     """The prediction log's watermark at the last look."""
     permitted: str = ""

@@ -105,6 +105,12 @@ class Serving(DocumentValue):
     """Destination host of its routes; the versions are its subsets."""
     latency_objective: Duration = timedelta(milliseconds=250)
     ready_within: Duration = timedelta(seconds=60)
+    max_error_rate: float = Field(default=0.02, gt=0, lt=1)
+    """Share of the champion's requests that may fail for minutes before its server is restarted, or
+    its former version takes over."""
+    max_slow_rate: float = Field(default=0.1, gt=0, lt=1)
+    """The same of requests slower than the objective; a restart cures no load, so this only takes
+    back a version on probation, or calls a person."""
 
 
 class Rollout(DocumentValue):

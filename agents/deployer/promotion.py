@@ -11,9 +11,11 @@ from agents.facts import (
     FORMER,
     PROVED,
     QUALITY,
+    SERVICE,
     SHARE,
     SKEW,
     UNKNOWN,
+    Scalar,
 )
 from agents.memory import TargetMemory
 from agents.monitor.performance import begin_probation
@@ -26,6 +28,13 @@ from tools.registry import CHALLENGER as CHALLENGER_ALIAS
 from tools.registry import CHAMPION as CHAMPION_ALIAS
 from tools.registry import ModelVersion
 from tools.routing import Router, TrafficSplit
+
+_SWITCHED: dict[str, Scalar] = {
+    CHAMPION: "settled",
+    FORMER: "none",
+    QUALITY: UNKNOWN,
+    SERVICE: UNKNOWN,
+}
 
 
 class Promote:
@@ -61,6 +70,7 @@ class Promote:
                     CHAMPION: "probation",
                     FORMER: "warm",
                     QUALITY: UNKNOWN,
+                    SERVICE: UNKNOWN,
                     SKEW: UNKNOWN,
                 },
                 cost=Cost(minutes=0.5, risk=0.01),
@@ -116,7 +126,11 @@ class Promote:
                 holds=Holds.BROKEN,
                 detail=f"champion is {champion.version}, the route says {served.split}",
             )
-        return Verification(holds=Holds.HOLDS, detail=f"version {champion.version} is the champion")
+        return Verification(
+            holds=Holds.HOLDS,
+            detail=f"version {champion.version} is the champion",
+            facts={SERVICE: UNKNOWN},
+        )
 
 
 class SwitchBack:
@@ -137,7 +151,17 @@ class SwitchBack:
         return (
             self.contract.operation(
                 requires=(is_(CHAMPION, "broken"), is_(FORMER, "warm"), is_(SHARE, 0)),
-                achieves={CHAMPION: "settled", FORMER: "none", QUALITY: UNKNOWN},
+                achieves=_SWITCHED,
+                cost=Cost(minutes=0.5),
+            ),
+            self.contract.operation(
+                arguments={"because": "service"},
+                requires=(
+                    is_(SERVICE, "failing", "down", "slow"),
+                    is_(FORMER, "warm"),
+                    is_(SHARE, 0),
+                ),
+                achieves=_SWITCHED,
                 cost=Cost(minutes=0.5),
             ),
         )
@@ -146,7 +170,9 @@ class SwitchBack:
         served = look(desk, call.model)
         former, champion = served.former, served.must_champion()
         # Taken up half-way, the aliases have moved already: the probation says who has to go.
-        broken = memory.probation.version if memory.probation else champion.version
+        broken = memory.failing_version or champion.version
+        if memory.probation:
+            broken = memory.probation.version
         if former is None and champion.version == broken:
             raise Refused("no former champion is left to switch back to")
         if former is not None:
@@ -161,6 +187,7 @@ class SwitchBack:
                 update={
                     "probation": None,
                     "performance": None,
+                    "failing_version": "",
                     "refused": (*memory.refused, broken),
                 }
             ),
@@ -179,7 +206,9 @@ class SwitchBack:
         champion = served.must_champion()
         if served.former is None and served.percent(champion.version) == 100:
             return Verification(
-                holds=Holds.HOLDS, detail=f"version {champion.version} serves everything again"
+                holds=Holds.HOLDS,
+                detail=f"version {champion.version} serves everything again",
+                facts={SERVICE: UNKNOWN},
             )
         return Verification(
             holds=Holds.BROKEN,

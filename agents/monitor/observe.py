@@ -6,6 +6,7 @@ from agents.data_validator.observe import ValidatedWindow, validate_new_windows
 from agents.facts import Scalar
 from agents.memory import TargetMemory
 from agents.monitor.performance import JudgedWindow, judge_matured_windows, judge_probation
+from agents.monitor.service import Pulse, feel, service_facts
 from agents.monitor.state import facts_of
 from agents.ports import Desk
 from agents.served import look
@@ -24,10 +25,16 @@ class Observation(Value):
     judged: tuple[JudgedWindow, ...] = ()
     missing: str = ""
     """What did not answer; nothing was concluded from its silence."""
+    pulse: Pulse = Pulse()
+    """How the champion answers, counted up to now."""
 
 
 def observe(
-    desk: Desk, model: ManagedModel, memory: TargetMemory, event_time: str = ""
+    desk: Desk,
+    model: ManagedModel,
+    memory: TargetMemory,
+    event_time: str = "",
+    pulse: Pulse | None = None,
 ) -> Observation:
     """Look at everything. Raises Unavailable when not even the route and the servers answer.
 
@@ -35,6 +42,7 @@ def observe(
     the last one known); a canary under way is still watched, judged and undone.
     """
     served = look(desk, model, memory)
+    pulse = feel(desk, model, memory, served, pulse or Pulse())
     validated: tuple[ValidatedWindow, ...] = ()
     judged: tuple[JudgedWindow, ...] = ()
     missing = "" if served.is_registry_known else "the registry does not answer"
@@ -48,10 +56,11 @@ def observe(
     except Unavailable as error:
         missing = str(error)
     return Observation(
-        facts=facts_of(model, served, memory),
+        facts=facts_of(model, served, memory) | service_facts(model, pulse),
         memory=memory,
         event_time=event_time,
         validated=validated,
         judged=judged,
         missing=missing,
+        pulse=pulse,
     )

@@ -19,6 +19,7 @@ from agents.facts import (
     PROVED,
     QUALITY,
     QUARANTINE,
+    SERVICE,
     SHARE,
     UNKNOWN,
     VOCABULARY,
@@ -43,6 +44,7 @@ QUIET: State = {
     CANARY: "none",
     CHAMPION: "settled",
     FORMER: "none",
+    SERVICE: "answers",
 }
 
 
