@@ -49,7 +49,7 @@ VOCABULARY: dict[str, tuple[type, str]] = {
     FORMER: (str, "none | warm: whether the champion before is still there to switch back to"),
     SERVICE: (
         str,
-        "answers | failing | down | slow: what the champion's users get, by the counters",
+        "answers | failing | down | slow: what users get of the champion, by counters",
     ),
 }
 

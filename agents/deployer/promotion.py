@@ -19,6 +19,7 @@ from agents.facts import (
 )
 from agents.memory import TargetMemory
 from agents.monitor.performance import begin_probation
+from agents.monitor.service import BROKEN
 from agents.ports import Desk
 from agents.served import FORMER as FORMER_ALIAS
 from agents.served import Served, look
@@ -157,7 +158,7 @@ class SwitchBack:
             self.contract.operation(
                 arguments={"because": "service"},
                 requires=(
-                    is_(SERVICE, "failing", "down", "slow"),
+                    is_(SERVICE, *BROKEN),
                     is_(FORMER, "warm"),
                     is_(SHARE, 0),
                 ),
