@@ -120,7 +120,7 @@ class MendloopOperator:
         journal, clock = self._world.journal, self._world.clock
         for event in journal.events(kinds=[kinds.APPROVAL_REQUESTED]):
             name = event.read(ApprovalRequested).approval
-            standing = approvals.find(journal, name, now=clock.now())
+            standing = approvals.find(journal, name)
             asked = datetime.fromisoformat(event.at)
             if standing is None or standing.status != "pending" or clock.now() - asked < said.after:
                 continue
