@@ -42,9 +42,9 @@ cause that several targets share needs them as witnesses."""
 
 FALSE_ALARM = 0.02
 """How often a question answers "harmful" when the cause has nothing to do with it."""
-CERTAIN: dict[Finding, float] = {Finding.DATA: 0.001, Finding.PLATFORM: 0.005}
-"""The same for questions that are observed rather than estimated: a year of real weather gave no
-false fault, and a part that refuses connections is down."""
+CERTAIN: dict[Finding, float] = {Finding.DATA: 0.001}
+"""The same for what is observed rather than estimated: a year of real weather gave no false
+fault."""
 
 HARMFUL_UNDER: dict[Finding, dict[Cause, float]] = {
     Finding.DATA: {

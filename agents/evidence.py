@@ -72,8 +72,15 @@ class Peer(Value):
     """Feeds or columns of it that may not be believed."""
     shifted: tuple[str, ...] = ()
     """Its input columns that shifted beyond tolerance."""
+    reads: tuple[str, ...] | None = None
+    """Every column and feed that it has: whoever does not read a source is no witness of it."""
     is_known: bool = True
     """False when it was not observed."""
+
+    def may_witness(self, sources: set[str]) -> bool:
+        """Whether trouble in one of the sources would show here; without trouble, everybody may
+        say that all is well."""
+        return not sources or self.reads is None or bool(sources & set(self.reads))
 
 
 class Evidence(Value):
@@ -125,11 +132,15 @@ class Evidence(Value):
             Finding.PLATFORM: self._platform(),
             Finding.PEERS: self._peers(),
         }
-        return {
+        known = {
             finding: judgement
             for finding, judgement in answers.items()
             if judgement is not None and judgement.verdict is not Verdict.UNKNOWN
         }
+        if Finding.EXCESS in known:
+            # Both are read off the same rows: one observation must not count twice.
+            known.pop(Finding.DISAGREEMENT, None)
+        return known
 
     def _data(self) -> Judgement | None:
         if self.data is None:
@@ -156,10 +167,10 @@ class Evidence(Value):
 
     def _peers(self) -> Judgement | None:
         """HARMFUL when others suffer the same as this target; their own troubles do not count."""
-        known = [peer for peer in self.peers if peer.is_known]
+        own = {fault.source for fault in self.data or ()} | set(self.shifted)
+        known = [p for p in self.peers if p.is_known and p.may_witness(own)]
         if not known:
             return None
-        own = {fault.source for fault in self.data or ()} | set(self.shifted)
         alike = [p for p in known if own & {*p.faulty_sources, *p.shifted}]
         if alike and 2 * len(alike) >= len(known):
             return _harmful(_says_alike(alike, own, len(known)))

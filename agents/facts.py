@@ -21,6 +21,7 @@ INPUTS = "serving.inputs"
 TRAINING_DATA = "training.data"
 QUALITY = "quality"
 CAUSE = "cause"
+RETRAINING = "retraining"
 CHALLENGER = "challenger"
 SHARE = "challenger.percent"
 PROVED = "challenger.proved_percent"
@@ -40,6 +41,11 @@ VOCABULARY: dict[str, tuple[type, str]] = {
     ),
     QUALITY: (str, "meets | degraded: the served model against its objectives, on matured labels"),
     CAUSE: (str, "the diagnosis (agents/diagnosis.py); 'none' while nobody asked"),
+    RETRAINING: (
+        str,
+        "may_help | cannot_help: whether newer data can cure what labels show (a shift of inputs "
+        "alone, or a season that the model itself expected, cannot be cured by training)",
+    ),
     CHALLENGER: (str, "none | registered | ready | refused: how far the challenger has come"),
     SHARE: (int, "percent of the traffic that the route gives to the challenger"),
     PROVED: (int, "highest percent at which this challenger was proved not to harm"),

@@ -14,6 +14,7 @@ from tools.registry import ModelVersion
 from tools.statistics.canary import CanaryEvidence
 from tools.statistics.cohort import CohortProcess
 from tools.statistics.performance import PerformanceProcess
+from tools.statistics.verdict import Judgement
 from tools.values import Value
 
 
@@ -85,6 +86,35 @@ class Pinned(Value):
     digest: str
 
 
+class Compared(Value):
+    """What the rows of a span of windows came to beside the champion's reference profile."""
+
+    span: int
+    """Windows."""
+    start: str
+    end: str
+    rows: int
+    season: str = ""
+    """The part of the reference that they were compared with; empty: all of it."""
+    inputs: Judgement
+    shifted: tuple[str, ...] = ()
+    """Input columns that shifted beyond the tolerance, furthest first."""
+    predictions: Judgement | None = None
+    """The distribution of the scores."""
+
+
+class DriftWatch(Value):
+    """How the rows of one champion compare with its reference; never a reason to act by itself."""
+
+    version: str
+    compared_until: str = ""
+    """Event time; empty before the first window."""
+    seen: int = 0
+    """Trusted windows so far."""
+    newest: tuple[Compared, ...] = ()
+    """The newest comparison of each span, short ones first."""
+
+
 class TargetMemory(Value):
     """See the module; one per target."""
 
@@ -97,6 +127,7 @@ class TargetMemory(Value):
     """End of the newest matured window whose labels were counted."""
     performance_version: str = ""
     performance: PerformanceProcess | None = None
+    drift: DriftWatch | None = None
     canary: CanaryWatch | None = None
     probation: Probation | None = None
     skew: str = UNKNOWN

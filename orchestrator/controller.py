@@ -180,6 +180,7 @@ class Controller:
             kill_switch=self._kill_switch,
             memory=recorder.last_memory(),
             pulse=self._pulses.get(name, Pulse()),
+            fleet=tuple(each.model for each in self._targets),
         )
         self._sessions[name] = session
         return session

@@ -37,6 +37,8 @@ class IncidentState(TypedDict, total=False):
     plan: list[str]
     """Names of the plan's steps when it was last written to the journal."""
     cause: str
+    retraining: str
+    """Whether newer data can cure what the diagnosis found."""
     step: dict[str, Any]
     """``orchestrator.steps.StepRecord`` as JSON; empty when none is under way."""
     next: str

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.contract import Holds, Operation
-from agents.facts import CANARY, CAUSE, DATA_TRUST, SERVICE, UNKNOWN
-from agents.monitor.diagnose import diagnose_target
+from agents.facts import CANARY, CAUSE, DATA_TRUST, RETRAINING, SERVICE, UNKNOWN
+from agents.monitor.diagnose import diagnose_target, diagnosed_facts
 from agents.monitor.service import BROKEN
 from orchestrator import awaiting, reporting
 from orchestrator.goals import RELEASE_DECIDED, TIDY, Goal, goal_named
@@ -34,7 +34,11 @@ TIDYING_STEPS = 6
 
 def recall(state: State, session: Session) -> None:
     """What this incident's thread knows: the session may be new, or know another incident's."""
-    session.learn({CAUSE: state.get("cause") or UNKNOWN}, source="monitor.explain_drift")
+    diagnosed = {
+        CAUSE: state.get("cause") or UNKNOWN,
+        RETRAINING: state.get("retraining") or UNKNOWN,
+    }
+    session.learn(diagnosed, source="monitor.explain_drift")
 
 
 def observe(state: State, session: Session) -> State:
@@ -57,10 +61,13 @@ def observe(state: State, session: Session) -> State:
 
 def diagnose(state: State, session: Session) -> State:
     """Ask the monitor for the cause, once per incident, and write down reasons and rivals."""
-    found = diagnose_target(session.desk, session.model, session.memory, session.event_time)
-    session.learn({CAUSE: found.cause.value}, source="monitor.explain_drift")
+    found = diagnose_target(
+        session.desk, session.model, session.memory, session.event_time, session.peers()
+    )
+    facts = diagnosed_facts(found)
+    session.learn(facts, source="monitor.explain_drift")
     reporting.write_diagnosis(session, state["incident"], found)
-    return {"next": "plan", "cause": found.cause.value}
+    return {"next": "plan", "cause": facts[CAUSE], "retraining": facts[RETRAINING]}
 
 
 def plan(state: State, session: Session) -> State:

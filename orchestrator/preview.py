@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agents.catalog import all_tools
-from agents.facts import CAUSE, Scalar
-from agents.monitor.diagnose import diagnose_target
+from agents.facts import Scalar
+from agents.monitor.diagnose import diagnose_target, diagnosed_facts
 from agents.monitor.state import facts_of
 from agents.ports import Desk
 from agents.served import look
@@ -51,7 +51,7 @@ def preview(desk: Desk, model: ManagedModel, journal: Journal, *, goal: str = ""
         raise Invalid(f"there is no goal {goal!r}; one of: {names}", field="--goal")
     wanted = wanted or [g for g in GOALS if g.is_broken(facts)]
     if any(g.needs_cause for g in wanted):
-        facts[CAUSE] = diagnose_target(desk, model, memory, event_time).cause.value
+        facts |= diagnosed_facts(diagnose_target(desk, model, memory, event_time))
     return Preview(
         target=model.target,
         event_time=event_time,

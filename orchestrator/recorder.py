@@ -30,6 +30,10 @@ class Recorder:
         self._clock = clock
         self._target = target
 
+    def of(self, target: str) -> Recorder:
+        """The same journal, seen from another target."""
+        return Recorder(self.journal, self._clock, target)
+
     def write(
         self,
         kind: str,

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agents.contract import Tool
+from agents.evidence import Peer
 from agents.facts import Scalar, SharedState, facts_from
 from agents.memory import TargetMemory
+from agents.monitor.diagnose import peer_of
 from agents.monitor.service import Pulse
 from agents.monitor.state import facts_of
 from agents.ports import Desk
@@ -42,6 +44,8 @@ class Session:
     """How the champion answers, as counted since this controller began."""
     event_time: str = ""
     """The prediction log's watermark at the last look."""
+    fleet: tuple[ManagedModel, ...] = ()
+    """Every model that the controller looks after, this one included."""
     permitted: str = ""
     """Key of the step that the guardrails let pass just now; good for one act, forgotten in a
     crash."""
@@ -75,6 +79,15 @@ class Session:
         self.recorder.write_all(lines, incident=incident, memory=changed)
         if changed is not None:
             self.memory = changed
+
+    def peers(self) -> tuple[Peer, ...]:
+        """The other targets as witnesses, from what was remembered of each last."""
+        recorder = self.recorder
+        return tuple(
+            peer_of(model, recorder.of(model.target).last_memory())
+            for model in self.fleet
+            if model.target != self.target
+        )
 
     def holds_lease(self) -> bool:
         """Whether this controller may still act on the target."""

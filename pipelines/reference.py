@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from pipelines.gates import MIN_SLICE_ROWS
 from pipelines.measures import entropy, row_log_loss
 from tools.schema import FeatureSchema
-from tools.statistics.profile import reference_profile
+from tools.served_profile import LABEL, SCORE, reference_of
+from tools.time_features import parse_times
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-_LABEL, _SCORE = "__label", "__score"
+MOST_SLICES = 24
+"""Values of one column that are watched by themselves: the error budget is split over them."""
 
 
 def build_reference(
@@ -21,22 +26,20 @@ def build_reference(
     probabilities: NDArray[np.float64],
     labels: NDArray[np.float64],
     schema: FeatureSchema,
+    *,
+    window: timedelta = timedelta(days=1),
+    slices: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The reference of a version from its held-out rows (raw columns), as JSON.
 
     ``entropy`` is the log loss that the model itself expects, so that rows which are merely harder
-    can be told from rows on which it is wrong. ``profile`` (tools/statistics/profile.py) holds the
-    distributions of columns, label and score; its bins are what later data is counted into.
+    can be told from rows on which it is wrong. ``profile`` holds the distributions of columns,
+    label and score (tools/served_profile.py): its bins are what later windows are counted into.
+    ``slices``: category columns of whose values the loss is kept apart.
     """
     losses = row_log_loss(probabilities, labels)
-    times = frame[schema.time_column]
-    profile = reference_profile(
-        frame[list(schema.names)].assign(**{_LABEL: labels, _SCORE: probabilities}),
-        numbers=schema.numbers,
-        categories=schema.categories,
-        label=_LABEL,
-        score=_SCORE,
-    )
+    times = parse_times(frame[schema.time_column], field=schema.time_column)
+    rows = frame[list(schema.names)].assign(**{LABEL: labels, SCORE: probabilities})
     return {
         "rows": len(labels),
         "log_loss": float(losses.mean()),
@@ -46,5 +49,23 @@ def build_reference(
         "mean_probability": float(probabilities.mean()),
         "start": str(times.min()),
         "end": str(times.max()),
-        "profile": profile.model_dump(mode="json"),
+        "slices": _slices(frame, losses, slices),
+        **reference_of(rows, times, schema, window),
     }
+
+
+def _slices(
+    frame: pd.DataFrame, losses: NDArray[np.float64], columns: Iterable[str]
+) -> dict[str, dict[str, float]]:
+    """Loss of each value of the columns that has rows enough, the commonest first."""
+    found = {}
+    for column in columns:
+        texts = frame[column].astype(str)
+        counts = texts.value_counts()
+        for value in counts[counts >= MIN_SLICE_ROWS].index[:MOST_SLICES]:
+            inside = (texts == value).to_numpy()
+            found[f"{column}={value}"] = {
+                "rows": int(inside.sum()),
+                "log_loss": float(losses[inside].mean()),
+            }
+    return found

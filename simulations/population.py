@@ -26,7 +26,8 @@ FEED_COLUMNS = ("wind", "rain")
 LABEL_DELAY = timedelta(hours=6)
 _UNLABELLED = 0.02
 _WEATHER_HOURS = 24 * 400
-_HISTORY_HOURS = 24 * 5
+HISTORY_HOURS = 24 * 5
+"""Event time before the start that is known, and that a new version is judged on."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,17 @@ class Population:
 
     def history(self, truth: Logistic) -> pd.DataFrame:
         """Labelled rows from before the start, as a training table."""
-        parcels = self.rows(START - timedelta(hours=_HISTORY_HOURS), _HISTORY_HOURS)
+        parcels = self.rows(START - timedelta(hours=HISTORY_HOURS), HISTORY_HOURS)
         rows = parcels.real.rename(columns={"event_time": "sent"}).drop(columns="request_id")
         return rows.assign(late=parcels.labels(truth)).dropna(subset=["late"])
 
-    def expected_loss(self, model: Logistic, truth: Logistic) -> float:
-        """Mean log loss of ``model`` where ``truth`` rules: what a held-out set would show."""
-        rows = self.rows(START - timedelta(hours=_HISTORY_HOURS), _HISTORY_HOURS).real
+    def expected_loss(
+        self, model: Logistic, truth: Logistic, rows: pd.DataFrame | None = None
+    ) -> float:
+        """Mean log loss of ``model`` where ``truth`` rules: what a held-out set would show, by
+        default the rows from before the start."""
+        if rows is None:
+            rows = self.rows(START - timedelta(hours=HISTORY_HOURS), HISTORY_HOURS).real
         late, believed = truth.probability(rows), clipped(model.probability(rows))
         loss_if_late = row_loss(believed, np.ones(len(rows)))
         loss_if_not = row_loss(believed, np.zeros(len(rows)))

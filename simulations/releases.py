@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simulations.population import USUAL, Logistic, Population
+import pandas as pd
+
+from pipelines.reference import build_reference
+from simulations.population import HISTORY_HOURS, USUAL, Logistic, Population
 from tools.artifact import MODEL_FILE, SCHEMA_FILE
 from tools.data_files import read_table
 from tools.managed_model import ManagedModel
@@ -46,13 +49,13 @@ class Foundry:
     def execute(self, request: RunRequest, key: str) -> dict[str, Any]:
         """The work of a pipeline run: checks its data, trains, gates, registers what passed."""
         data = request.arguments
-        read_table(data["data_uri"], digest=data["data_digest"])
+        rows = read_table(data["data_uri"], digest=data["data_digest"])
         release = Release(model=self.truth)
         if self.coming:
             release = self.coming.pop(0) if len(self.coming) > 1 else self.coming[0]
         if not release.passes_gates:
             return {"passed": False, "refused": ["log_loss is worse than the champion's by 0.2"]}
-        version = self.register(release, key=key, data_digest=data["data_digest"])
+        version = self.register(release, key=key, data_digest=data["data_digest"], rows=rows)
         self.registry.set_alias(version.model, data["alias"], version.version, key=key)
         return {"passed": True, "refused": [], "version": version.version}
 
@@ -62,9 +65,22 @@ class Foundry:
         self.registry.set_alias(version.model, CHALLENGER, version.version, key=key)
         return version
 
-    def register(self, release: Release, *, key: str, data_digest: str = "") -> ModelVersion:
-        """A version in the registry, its gates as the release says."""
-        loss = self.population.expected_loss(release.model, self.truth)
+    def register(
+        self,
+        release: Release,
+        *,
+        key: str,
+        data_digest: str = "",
+        rows: pd.DataFrame | None = None,
+    ) -> ModelVersion:
+        """A version in the registry, its gates as the release says.
+
+        Its reference are the newest of the labelled ``rows``, or those from before the start.
+        """
+        held = _newest(self.population.history(self.truth) if rows is None else rows)
+        loss = self.population.expected_loss(
+            release.model, self.truth, None if rows is None else held
+        )
         registration = Registration(
             model=self.document.spec.model,
             artifact=self._artifact(release),
@@ -75,11 +91,24 @@ class Foundry:
             ),
             metrics={"log_loss": loss},
             parameters={},
-            reference={"log_loss": loss},
+            reference={**self._reference(release, held), "log_loss": loss},
         )
         version = self.registry.register(registration, key=key)
         self.made[version.version] = release
         return version
+
+    def _reference(self, release: Release, rows: pd.DataFrame) -> dict[str, Any]:
+        spec = self.document.spec
+        found = build_reference(
+            rows,
+            release.model.probability(rows),
+            rows[spec.label.name].to_numpy(dtype=float),
+            spec.schema_,
+            window=spec.evidence.window,
+            slices=spec.watched_slices,
+        )
+        # A version of this world has no age: which of two is newer says nothing about either.
+        return {name: value for name, value in found.items() if name != "end"}
 
     def _artifact(self, release: Release) -> Path:
         """A folder that ``tools.artifact.load_predictor`` loads; two releases never share one."""
@@ -90,3 +119,9 @@ class Foundry:
         (folder / MODEL_FILE).write_bytes(pickle.dumps(release.model, protocol=5))
         (folder / "release.txt").write_text(f"{len(self.made) + 1}: {release}", encoding="utf-8")
         return folder
+
+
+def _newest(rows: pd.DataFrame) -> pd.DataFrame:
+    sent = rows["sent"]
+    newest: pd.DataFrame = rows[sent > sent.max() - pd.Timedelta(hours=HISTORY_HOURS)]
+    return newest

@@ -10,9 +10,16 @@ import itertools
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from tools.schema import DocumentValue, FeatureSchema
 
@@ -143,8 +150,12 @@ class EvidenceRules(DocumentValue):
     """Event time per observation window."""
     loss_tolerance: float = Field(default=0.01, ge=0)
     """Mean log loss above its reference that users do not notice; smaller is not acted on."""
-    drift_tolerance: float = Field(default=0.1, ge=0, le=1)
-    """Kolmogorov or total-variation distance that is not acted on."""
+    drift_tolerance: float = Field(default=0.05, ge=0, lt=1)
+    """Kolmogorov or total-variation distance that is not called a shift: 0.05 is a twentieth of
+    the rows on the other side of some value, or 0.125 standard deviations."""
+    slices: tuple[str, ...] = ()
+    """Category columns in each of whose values the loss is watched too, beside those of the gates;
+    half of alpha is then split over them."""
 
 
 class Guardrails(DocumentValue):
@@ -180,6 +191,22 @@ class ManagedModelSpec(DocumentValue):
     rollout: Rollout = Rollout()
     evidence: EvidenceRules = EvidenceRules()
     guardrails: Guardrails = Guardrails()
+
+    @property
+    def watched_slices(self) -> tuple[str, ...]:
+        """Columns by whose values quality is watched: the gates' and the evidence's, each once."""
+        of_gates = [column for gate in self.gates for column in gate.slices]
+        return tuple(dict.fromkeys([*of_gates, *self.evidence.slices]))
+
+    @model_validator(mode="after")
+    def _slices_are_categories(self) -> Self:
+        unknown = sorted(set(self.evidence.slices) - set(self.schema_.categories))
+        if unknown:
+            raise ValueError(
+                f"evidence.slices: {', '.join(unknown)}: expected category columns of the schema, "
+                f"one of {', '.join(self.schema_.categories)}"
+            )
+        return self
 
 
 class ManagedModel(DocumentValue):

@@ -12,6 +12,8 @@ from agents.ports import Desk
 from agents.served import look
 from tools.artifact import load_predictor
 from tools.managed_model import ManagedModel
+from tools.registry import ModelVersion
+from tools.statistics.verdict import Judgement, Verdict
 
 TOLERANCE = 1e-4
 """Largest difference of a probability that rounding between runtimes explains (the ONNX twin is
@@ -56,30 +58,45 @@ class CheckTrainingServingSkew:
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
         challenger = look(desk, call.model).must_challenger()
-        served = _served_rows(desk, call.model, challenger.version)
-        if len(served) < ROWS:
-            return _too_few(desk, call, memory, f"{len(served)} of {ROWS} served rows are logged")
-        folder = desk.registry.fetch(challenger.model, challenger.version, desk.artifacts)
-        expected = load_predictor(folder).predict(served)
-        apart = max(
-            abs(row["probability"] - value) for row, value in zip(served, expected, strict=True)
-        )
-        figures = {"rows": float(len(served)), "largest_difference": apart}
-        if apart <= TOLERANCE:
-            return Verification(
-                holds=Holds.HOLDS,
-                detail=f"{len(served)} served rows differ by at most {apart:.1e}",
-                facts={SKEW: "none"},
-                memory=memory.model_copy(update={"skew": "none"}),
-                figures=figures,
-            )
-        return Verification(
-            holds=Holds.BROKEN,
-            detail=f"served and recomputed probabilities differ by {apart:.4f}",
-            facts={SKEW: "found", CANARY: "harmful"},
-            memory=_found(memory),
-            figures=figures,
-        )
+        found = judge_skew(desk, call.model, challenger)
+        match found.verdict:
+            case Verdict.UNKNOWN:
+                return _too_few(desk, call, memory, found.reason)
+            case Verdict.HEALTHY:
+                return Verification(
+                    holds=Holds.HOLDS,
+                    detail=found.reason,
+                    facts={SKEW: "none"},
+                    memory=memory.model_copy(update={"skew": "none"}),
+                    figures=found.figures,
+                )
+            case Verdict.HARMFUL:
+                return Verification(
+                    holds=Holds.BROKEN,
+                    detail=found.reason,
+                    facts={SKEW: "found", CANARY: "harmful"},
+                    memory=_found(memory),
+                    figures=found.figures,
+                )
+
+
+def judge_skew(desk: Desk, model: ManagedModel, version: ModelVersion) -> Judgement:
+    """Whether the version's newest logged answers are what its registered artifact computes."""
+    served = _served_rows(desk, model, version.version)
+    if len(served) < ROWS:
+        reason = f"{len(served)} of {ROWS} served rows are logged"
+        return Judgement(verdict=Verdict.UNKNOWN, reason=reason)
+    folder = desk.registry.fetch(version.model, version.version, desk.artifacts)
+    expected = load_predictor(folder).predict(served)
+    apart = max(
+        abs(row["probability"] - value) for row, value in zip(served, expected, strict=True)
+    )
+    figures = {"rows": float(len(served)), "largest_difference": apart}
+    if apart <= TOLERANCE:
+        reason = f"{len(served)} served rows differ by at most {apart:.1e}"
+        return Judgement(verdict=Verdict.HEALTHY, reason=reason, figures=figures)
+    reason = f"served and recomputed probabilities differ by {apart:.4f}"
+    return Judgement(verdict=Verdict.HARMFUL, reason=reason, figures=figures)
 
 
 def _too_few(desk: Desk, call: Call, memory: TargetMemory, detail: str) -> Verification:

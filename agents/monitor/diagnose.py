@@ -2,42 +2,86 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 
 from agents.diagnosis import Diagnosis, diagnose
-from agents.evidence import DataFault, Evidence, Reachability, Release
+from agents.evidence import DataFault, Evidence, Peer, Reachability, Release
+from agents.facts import CAUSE, RETRAINING, Scalar
+from agents.feature_engineer.skew import judge_skew
 from agents.memory import TargetMemory
 from agents.monitor.canary import judge
+from agents.monitor.drift import predictions_judgement, standing
+from agents.monitor.performance import judged_performance, label_judgement
 from agents.ports import Desk
-from agents.served import look
+from agents.served import Served, look
 from agents.windows import parse
+from tools.errors import Refused, Unavailable
 from tools.managed_model import ManagedModel
+from tools.metrics import NoReading
 from tools.registry import ModelVersion
-from tools.statistics.performance import PerformanceEvidence
+from tools.statistics.performance import PerformanceEvidence, disagreement
 from tools.statistics.verdict import Judgement, Verdict
 
 
 def diagnose_target(
-    desk: Desk, model: ManagedModel, memory: TargetMemory, event_time: str
+    desk: Desk,
+    model: ManagedModel,
+    memory: TargetMemory,
+    event_time: str,
+    peers: Iterable[Peer] = (),
 ) -> Diagnosis:
     """The cause that explains best what is known at this event time."""
+    return diagnose(gather(desk, model, memory, event_time, peers))
+
+
+def diagnosed_facts(found: Diagnosis) -> dict[str, Scalar]:
+    """What a diagnosis establishes for planning: the cause, and whether there is harm to cure."""
+    helps = "may_help" if found.is_harm_seen else "cannot_help"
+    return {CAUSE: found.cause.value, RETRAINING: helps}
+
+
+def gather(
+    desk: Desk,
+    model: ManagedModel,
+    memory: TargetMemory,
+    event_time: str,
+    peers: Iterable[Peer] = (),
+) -> Evidence:
+    """Everything known about the target: from memory, the world, and the other targets."""
     served = look(desk, model, memory)
     performance = judged_performance(model, memory)
-    return diagnose(
-        Evidence(
-            target=model.target,
-            data=_data_faults(memory),
-            degraded=_degraded(performance),
-            excess=performance.miscalibrated if performance else None,
-            release=_harmful_canary(model, memory) or _newest(served.champion, memory, event_time),
-            platform=(
-                Reachability(
-                    component="registry, route and servers",
-                    verdict=Verdict.HEALTHY,
-                    reason="all answered",
-                ),
-            ),
-        )
+    inputs = standing(memory.drift)
+    skew, log = _skew(desk, model, memory, served)
+    return Evidence(
+        target=model.target,
+        data=_data_faults(memory),
+        inputs=inputs.inputs if inputs else None,
+        shifted=inputs.shifted if inputs else (),
+        labels=label_judgement(model, memory, served.champion),
+        predictions=predictions_judgement(memory.drift),
+        degraded=_degraded(performance),
+        excess=performance.miscalibrated if performance else None,
+        disagreement=disagreement(performance, model.spec.evidence.loss_tolerance),
+        skew=skew,
+        release=_harmful_canary(model, memory)
+        or _newest(model, served.champion, memory, event_time),
+        platform=(*_platform(desk, model, served), log),
+        peers=tuple(peers),
+    )
+
+
+def peer_of(model: ManagedModel, memory: TargetMemory) -> Peer:
+    """Another target as a witness: what it reads, and what of that is in trouble."""
+    schema = model.spec.schema_
+    faulty = {span.feed for span in memory.open_spans if span.feed}
+    inputs = standing(memory.drift)
+    return Peer(
+        target=model.target,
+        reads=(*schema.names, *(feed.name for feed in schema.feeds)),
+        faulty_sources=tuple(sorted(faulty)),
+        shifted=inputs.shifted if inputs else (),
+        is_known=bool(memory.validated_until),
     )
 
 
@@ -55,14 +99,6 @@ def _degraded(performance: PerformanceEvidence | None) -> Judgement | None:
     return performance.degraded
 
 
-def judged_performance(model: ManagedModel, memory: TargetMemory) -> PerformanceEvidence | None:
-    """Both questions about the champion's matured labels; None before the first window."""
-    process = memory.performance
-    if process is None or not process.windows:
-        return None
-    return process.judge(alpha=model.spec.evidence.alpha)
-
-
 def _data_faults(memory: TargetMemory) -> tuple[DataFault, ...] | None:
     if not memory.validated_until:
         return None
@@ -71,9 +107,51 @@ def _data_faults(memory: TargetMemory) -> tuple[DataFault, ...] | None:
             source=span.feed or "rows",
             kind="distrusted",
             reason="; ".join(span.reasons) or "distrusted",
-            since=datetime.fromisoformat(span.start),
+            since=parse(span.start),
         )
         for span in memory.open_spans
+    )
+
+
+def _skew(
+    desk: Desk, model: ManagedModel, memory: TargetMemory, served: Served
+) -> tuple[Judgement | None, Reachability]:
+    """Whether serving computes what training did, and whether what it rests on could be read."""
+    part = "prediction log and artifacts"
+    if memory.skew == "found":  # of the challenger whose canary is being undone
+        reason = "the challenger's answers differ from its artifact's"
+        answers = Reachability(component=part, verdict=Verdict.HEALTHY, reason="answered before")
+        return Judgement(verdict=Verdict.HARMFUL, reason=reason), answers
+    if served.champion is None:
+        return None, Reachability(component=part, verdict=Verdict.UNKNOWN, reason="not asked")
+    try:
+        found = judge_skew(desk, model, served.champion)
+    except Unavailable as error:
+        return None, Reachability(component=part, verdict=Verdict.HARMFUL, reason=str(error))
+    except Refused as error:
+        return None, Reachability(component=part, verdict=Verdict.UNKNOWN, reason=str(error))
+    return found, Reachability(component=part, verdict=Verdict.HEALTHY, reason="answered")
+
+
+def _platform(desk: Desk, model: ManagedModel, served: Served) -> tuple[Reachability, ...]:
+    """The parts that were asked; route and servers answered, or there would be no evidence."""
+    registry = Verdict.HEALTHY if served.is_registry_known else Verdict.HARMFUL
+    reading = desk.metrics.read(model.target)
+    is_dark = isinstance(reading, NoReading)
+    return (
+        Reachability(
+            component="route and servers", verdict=Verdict.HEALTHY, reason="answered just now"
+        ),
+        Reachability(
+            component="registry",
+            verdict=registry,
+            reason="answered" if served.is_registry_known else "does not answer",
+        ),
+        Reachability(
+            component="metrics",
+            verdict=Verdict.HARMFUL if is_dark else Verdict.HEALTHY,
+            reason=reading.reason if isinstance(reading, NoReading) else "answered",
+        ),
     )
 
 
@@ -85,15 +163,19 @@ def _harmful_canary(model: ManagedModel, memory: TargetMemory) -> Release | None
     return Release(newest=watch.version, age_hours=0.0, worse=judge(model, watch))
 
 
-def _newest(champion: ModelVersion | None, memory: TargetMemory, event_time: str) -> Release | None:
-    """The champion, its age in event time: since its promotion, or since its training data end."""
+def _newest(
+    model: ManagedModel, champion: ModelVersion | None, memory: TargetMemory, event_time: str
+) -> Release | None:
+    """The champion, its age in event time (since its promotion, or since its training data end),
+    and whether late labels proved it worse than the one before."""
     if champion is None or not event_time:
         return None
-    probation = memory.probation
+    probation, worse = memory.probation, None
     since = str(champion.reference.get("end", ""))
     if probation is not None and probation.version == champion.version and probation.promoted_at:
         since = probation.promoted_at
+        worse = probation.cohort.judge(alpha=model.spec.evidence.alpha)
     if not since:
         return None
     age_hours = (parse(event_time) - parse(since)) / timedelta(hours=1)
-    return Release(newest=champion.version, age_hours=age_hours)
+    return Release(newest=champion.version, age_hours=age_hours, worse=worse)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Verification, is_
-from agents.facts import CAUSE, QUALITY
+from agents.facts import CAUSE, QUALITY, RETRAINING
 from agents.memory import TargetMemory
 from agents.ports import Desk
 from tools.managed_model import ManagedModel
 from tools.statistics.betting import RestartedBets
 from tools.statistics.verdict import Verdict
+
+DRIFTS = ("concept_drift", "covariate_drift", "label_drift", "prediction_drift")
+"""No reason to act while labels show no loss above what the model itself expects."""
 
 
 class LeaveAlone:
@@ -25,11 +28,16 @@ class LeaveAlone:
     )
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
+        cost = Cost(minutes=0.1)
         return (
             self.contract.operation(
-                requires=(is_(CAUSE, "nothing"),),
+                requires=(is_(CAUSE, "nothing"),), achieves={QUALITY: "meets"}, cost=cost
+            ),
+            self.contract.operation(
+                arguments={"despite": "drift"},
+                requires=(is_(CAUSE, *DRIFTS), is_(RETRAINING, "cannot_help")),
                 achieves={QUALITY: "meets"},
-                cost=Cost(minutes=0.1),
+                cost=cost,
             ),
         )
 

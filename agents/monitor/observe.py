@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from agents.data_validator.observe import ValidatedWindow, validate_new_windows
 from agents.facts import Scalar
-from agents.memory import TargetMemory
+from agents.memory import Compared, TargetMemory
+from agents.monitor.drift import watch_drift
 from agents.monitor.performance import JudgedWindow, judge_matured_windows, judge_probation
 from agents.monitor.service import Pulse, feel, service_facts
 from agents.monitor.state import facts_of
@@ -23,6 +24,7 @@ class Observation(Value):
     event_time: str
     validated: tuple[ValidatedWindow, ...] = ()
     judged: tuple[JudgedWindow, ...] = ()
+    compared: tuple[Compared, ...] = ()
     missing: str = ""
     """What did not answer; nothing was concluded from its silence."""
     pulse: Pulse = Pulse()
@@ -45,12 +47,14 @@ def observe(
     pulse = feel(desk, model, memory, served, pulse or Pulse())
     validated: tuple[ValidatedWindow, ...] = ()
     judged: tuple[JudgedWindow, ...] = ()
+    compared: tuple[Compared, ...] = ()
     missing = "" if served.is_registry_known else "the registry does not answer"
     try:
         extent = desk.log.extent(model.target)
         event_time = extent.watermark.isoformat() if extent.watermark else event_time
         memory, validated = validate_new_windows(desk, model, memory, extent)
         if served.is_registry_known:
+            memory, compared = watch_drift(desk, model, memory, served, extent)
             memory, judged = judge_matured_windows(desk, model, memory, served, extent)
             memory = judge_probation(desk, model, memory, served, extent)
     except Unavailable as error:
@@ -61,6 +65,7 @@ def observe(
         event_time=event_time,
         validated=validated,
         judged=judged,
+        compared=compared,
         missing=missing,
         pulse=pulse,
     )

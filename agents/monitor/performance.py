@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.memory import Probation, TargetMemory
+from agents.monitor.drift import windows_per_month
 from agents.ports import Desk
 from agents.served import Served
 from agents.windows import between, complete_windows, parse
@@ -16,8 +17,10 @@ from tools.managed_model import ManagedModel
 from tools.prediction_log import LogExtent
 from tools.registry import ModelVersion
 from tools.statistics.cohort import CohortProcess, pair
+from tools.statistics.label_rate import LabelRate, judge_label_rate
 from tools.statistics.losses import MaturedWindow, summarise
-from tools.statistics.performance import PerformanceProcess
+from tools.statistics.performance import PerformanceEvidence, PerformanceProcess
+from tools.statistics.verdict import Judgement
 from tools.values import Value
 
 if TYPE_CHECKING:
@@ -128,6 +131,36 @@ def begin_probation(
         cohort=CohortProcess.start(
             margin=model.spec.evidence.loss_tolerance, min_label_rate=model.spec.label.min_rate
         ),
+    )
+
+
+def judged_performance(model: ManagedModel, memory: TargetMemory) -> PerformanceEvidence | None:
+    """Both questions about the champion's matured labels; None before the first window."""
+    process = memory.performance
+    if process is None or not process.windows:
+        return None
+    return process.judge(alpha=model.spec.evidence.alpha)
+
+
+def label_judgement(
+    model: ManagedModel, memory: TargetMemory, champion: ModelVersion | None
+) -> Judgement | None:
+    """The rate of positive labels against the champion's reference; None where nothing is known.
+
+    Every window of a month may be a look, so each gets its part of the month's alpha.
+    """
+    process = memory.performance
+    if process is None or champion is None or "label_rate" not in champion.reference:
+        return None
+    reference = LabelRate(
+        rows=int(champion.reference.get("rows", 0)), rate=float(champion.reference["label_rate"])
+    )
+    rules = model.spec.evidence
+    return judge_label_rate(
+        process.usable(),
+        reference,
+        tolerance=rules.drift_tolerance,
+        alpha=rules.alpha / windows_per_month(model),
     )
 
 

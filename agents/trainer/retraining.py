@@ -14,7 +14,16 @@ from agents.contract import (
     Verification,
     is_,
 )
-from agents.facts import CAUSE, CHALLENGER, CHAMPION, DATA_TRUST, FORMER, TRAINING_DATA
+from agents.facts import (
+    CAUSE,
+    CHALLENGER,
+    CHAMPION,
+    DATA_TRUST,
+    FORMER,
+    RETRAINING,
+    TRAINING_DATA,
+    UNKNOWN,
+)
 from agents.memory import Pinned, TargetMemory
 from agents.ports import Desk
 from agents.served import look
@@ -41,6 +50,7 @@ class Retrain:
                 requires=(
                     is_(TRAINING_DATA, self._scope),
                     is_(CAUSE, *self._causes),
+                    is_(RETRAINING, "may_help", UNKNOWN),
                     is_(DATA_TRUST, "trusted"),
                     is_(CHALLENGER, "none"),
                     is_(CHAMPION, "settled"),

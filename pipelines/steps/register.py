@@ -97,7 +97,14 @@ def _registration(
         parameters={"family": search["chosen"]["family"], **search["chosen"]["parameters"]}
         | {"seed": search["seed"], "fitted_rows": search["fitted_rows"]}
         | ({"model_step": search["model_step"]} if search["model_step"] else {}),
-        reference=build_reference(scored, probabilities, labels, spec.schema_),
+        reference=build_reference(
+            scored,
+            probabilities,
+            labels,
+            spec.schema_,
+            window=spec.evidence.window,
+            slices=spec.watched_slices,
+        ),
         attachments=_attachments(products, scored, work),
     )
 

@@ -21,6 +21,7 @@ from agents.facts import (
     PROVED,
     QUALITY,
     QUARANTINE,
+    RETRAINING,
     SHARE,
     TRAINING_DATA,
     UNKNOWN,
@@ -124,7 +125,7 @@ def test_a_quiet_target_reads_as_such(tmp_path: Path) -> None:
     }
 
 
-def test_every_fact_of_a_look_is_in_the_vocabulary_and_only_the_cause_is_not_looked_at(
+def test_every_fact_of_a_look_is_in_the_vocabulary_and_only_the_diagnosis_is_not_looked_at(
     tmp_path: Path,
 ) -> None:
     """Contracts, goals and guardrails read the same names that a look writes."""
@@ -133,7 +134,7 @@ def test_every_fact_of_a_look_is_in_the_vocabulary_and_only_the_cause_is_not_loo
     for name, value in found.items():
         check_vocabulary(name, value)
 
-    assert set(VOCABULARY) - set(found) == {CAUSE}
+    assert set(VOCABULARY) - set(found) == {CAUSE, RETRAINING}
 
 
 def test_traffic_that_nobody_remembers_giving_is_undecided(tmp_path: Path) -> None:

@@ -108,6 +108,21 @@ def test_nothing_wrong_with_the_model_is_left_alone() -> None:
     assert names(plan_for(QUALITY_MET, quality="degraded", cause="nothing")) == ["leave_alone"]
 
 
+@pytest.mark.parametrize("cause", ["covariate_drift", "concept_drift", "label_drift"])
+def test_a_shift_without_a_harm_that_training_could_cure_is_left_alone(cause: str) -> None:
+    """The loss rose as the model itself expected: newer data would change nothing about it."""
+    plan = plan_for(QUALITY_MET, quality="degraded", cause=cause, retraining="cannot_help")
+
+    assert names(plan) == ["leave_alone(despite=drift)"]
+
+
+def test_a_cause_that_several_models_share_is_never_answered_with_training() -> None:
+    """No model is taught what is broken upstream: there is no plan, and a person is called."""
+    plan = plan_for(QUALITY_MET, quality="degraded", cause="shared_upstream", retraining="may_help")
+
+    assert isinstance(plan, NoPlan)
+
+
 def test_nothing_is_trained_while_the_data_is_faulty() -> None:
     """The model's tools cannot make the data trusted: there is no plan, and it says so."""
     plan = plan_for(QUALITY_MET, quality="degraded", cause="concept_drift", data__trust="faulty")

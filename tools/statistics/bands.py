@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 _STABLE = 1 + (math.sqrt(2) - 1) / 2
 
 
-def dkw_width(n: int, m: int, delta: float) -> float:
+def dkw_width(n: float, m: float, delta: float) -> float:
     """Width of the Kolmogorov distance over all points at once.
 
     Dvoretzky, Kiefer, Wolfowitz with Massart's constant (1990), once per sample at delta / 2.
@@ -27,7 +27,7 @@ def dkw_width(n: int, m: int, delta: float) -> float:
     return math.sqrt(math.log(4 / delta) / 2) * (1 / math.sqrt(n) + 1 / math.sqrt(m))
 
 
-def points_width(n: int, m: int, delta: float, points: int) -> float:
+def points_width(n: float, m: float, delta: float, points: int) -> float:
     """Width of the largest difference of two distribution functions at few fixed points.
 
     Hoeffding (1963) for the difference of two means, both signs, a union over the points. Narrower

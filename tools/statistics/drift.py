@@ -194,9 +194,10 @@ def _compare_numbers(
     first, second = distances.number_counts(reference), distances.number_counts(current)
     gaps = distances.differences(first, second)
     n, m = int(first.sum()), int(second.sum())
-    everywhere = bands.dkw_width(n, m, delta)
+    apart = reference.observations, current.observations
+    everywhere = bands.dkw_width(*apart, delta)
     points = _points(first)
-    at_points = bands.points_width(n, m, delta, len(points))
+    at_points = bands.points_width(*apart, delta, len(points))
     if at_points < everywhere:
         lower = distances.largest(gaps[points]) - at_points
     else:

@@ -26,6 +26,8 @@ class MaturedWindow(Value):
     matured: int = Field(ge=0)
     """Rows whose label delay has passed, labelled or not."""
     labelled: int = Field(ge=0)
+    positives: int = Field(default=0, ge=0)
+    """Labelled rows whose label is 1."""
     loss: float = 0.0
     """Sum of log loss over the labelled rows."""
     loss_squares: float = 0.0
@@ -49,6 +51,7 @@ def summarise(probability: Floats, label: Floats) -> MaturedWindow:
     return MaturedWindow(
         matured=len(known),
         labelled=len(y),
+        positives=int(y.sum()),
         loss=float(loss.sum()),
         loss_squares=float((loss**2).sum()),
         expected=float(expected.sum()),

@@ -99,7 +99,7 @@ class PerformanceProcess(Value):
         matured = sum(window.matured for window in self.recent)
         labelled = sum(window.labelled for window in self.recent)
         rate = labelled / matured if matured else 0.0
-        usable = sum(window.labelled for window in self.recent if self._is_usable(window))
+        usable = sum(window.labelled for window in self.usable())
         if usable < 2 or rate < self.min_label_rate:
             reason = f"{labelled:,} of {matured:,} matured rows have a label ({rate:.1%})"
             return _no_answer(f"{reason}: at least {self.min_label_rate:.0%} needed", rate)
@@ -120,7 +120,7 @@ class PerformanceProcess(Value):
 
         Rows are taken as independent given what their days brought.
         """
-        usable = [window for window in self.recent if self._is_usable(window)]
+        usable = self.usable()
         count = sum(window.labelled for window in usable)
         loss = sum(window.loss for window in usable)
         excess = loss - sum(window.expected for window in usable)
@@ -161,6 +161,10 @@ class PerformanceProcess(Value):
             return Judgement(verdict=Verdict.HARMFUL, reason=reason, figures=figures)
         reason = f"{shown}: neither above nor within {limit} is proved"
         return Judgement(verdict=Verdict.UNKNOWN, reason=reason, figures=figures)
+
+    def usable(self) -> tuple[MaturedWindow, ...]:
+        """The recent windows that have labels enough to count, oldest first."""
+        return tuple(window for window in self.recent if self._is_usable(window))
 
     def _is_usable(self, window: MaturedWindow) -> bool:
         return window.labelled > 0 and window.labelled >= self.min_label_rate * window.matured
@@ -230,6 +234,25 @@ def estimate_without_labels(
     shown = sum(window.loss - window.expected for window in recent)
     corrected = expected + shown / labelled if labelled else None
     return LabelFreeEstimate(rows=int(p.size), expected=expected, corrected=corrected)
+
+
+def disagreement(evidence: PerformanceEvidence | None, tolerance: float) -> Judgement | None:
+    """Whether labels contradict what the model expected of the same rows, in either direction.
+
+    From the interval over the recent rows, which are taken as independent: an early sign of concept
+    drift while the bets on whole windows are not decided, and never a proof.
+    """
+    excess = evidence.excess if evidence is not None else None
+    if excess is None:
+        return None
+    shown = f"labels cost {excess.mean:+.4f} [{excess.low:+.4f}, {excess.high:+.4f}] against the"
+    shown = f"{shown} estimate without labels (tolerance {tolerance:g})"
+    verdict = Verdict.UNKNOWN
+    if excess.low > tolerance or excess.high < -tolerance:
+        verdict = Verdict.HARMFUL
+    elif -tolerance <= excess.low and excess.high <= tolerance:
+        verdict = Verdict.HEALTHY
+    return Judgement(verdict=verdict, reason=shown, figures={"excess": round(excess.mean, 6)})
 
 
 def _no_answer(reason: str, rate: float) -> PerformanceEvidence:

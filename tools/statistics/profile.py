@@ -42,6 +42,8 @@ class NumberProfile(Value):
     """Sum of x - pivot."""
     sum2: float = 0.0
     """Sum of (x - pivot) squared."""
+    design_effect: float = Field(default=1.0, ge=1)
+    """Rows per independent observation (tools/statistics/clusters.py); 1: every row is one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -55,6 +57,11 @@ class NumberProfile(Value):
     def rows(self) -> int:
         """Rows counted, missing ones included."""
         return sum(self.counts) + self.nulls
+
+    @property
+    def observations(self) -> float:
+        """Independent observations behind the rows."""
+        return self.rows / self.design_effect
 
     @property
     def mean(self) -> float | None:
@@ -198,10 +205,13 @@ def _add_optional(
 def _add(name: str, first: NumberProfile, second: NumberProfile) -> NumberProfile:
     if first.edges != second.edges or first.pivot != second.pivot:
         raise Invalid("profiles have different bins; profile both in one reference", field=name)
+    rows = first.rows + second.rows
+    apart = first.observations + second.observations
     return NumberProfile(
         edges=first.edges,
         counts=tuple(a + b for a, b in zip(first.counts, second.counts, strict=True)),
         nulls=first.nulls + second.nulls,
+        design_effect=rows / apart if rows else 1.0,
         pivot=first.pivot,
         finite=first.finite + second.finite,
         sum1=first.sum1 + second.sum1,

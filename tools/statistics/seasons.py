@@ -8,14 +8,16 @@ no season, and comparing with a part of it would hide that the model never saw t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import reduce
+from typing import Any
 
 import pandas as pd
 from pydantic import Field
 
 from tools.errors import Invalid
-from tools.statistics.profile import Profile, current_profile, merge
+from tools.statistics.profile import NumberProfile, Profile, current_profile, merge
 from tools.values import Value
 
 
@@ -27,6 +29,7 @@ class Season(StrEnum):
     HOUR = "hour"
 
 
+_SHARED = ("edges", "pivot", "design_effect")
 _PARTS = {Season.MONTH: 12, Season.WEEKDAY: 7, Season.HOUR: 24}
 
 
@@ -59,9 +62,17 @@ class SeasonalReference(Value):
 
 
 def seasonal_reference(
-    frame: pd.DataFrame, whole: Profile, times: pd.Series, season: Season
+    frame: pd.DataFrame,
+    whole: Profile,
+    times: pd.Series,
+    season: Season,
+    *,
+    score: str | None = None,
 ) -> SeasonalReference:
-    """Profile the reference's rows by season into the bins of ``whole``."""
+    """Profile the reference's rows by season into the bins of ``whole``.
+
+    Design effects are those of the whole: a part is too small to tell.
+    """
     if len(frame) != len(times):
         raise Invalid(f"{len(frame)} rows but {len(times)} event times", field="times")
     part = _part(times, season).to_numpy()
@@ -69,10 +80,53 @@ def seasonal_reference(
         season=season,
         whole=whole,
         parts={
-            int(key): current_profile(frame[part == key], whole)
+            int(key): _with_effects_of(
+                whole, current_profile(frame[part == key], whole, score=score)
+            )
             for key in sorted(set(part.tolist()))
         },
     )
+
+
+def pack(seasonal: SeasonalReference) -> dict[str, Any]:
+    """The parts as JSON without what they share with the whole, which is stored beside them."""
+    parts = {}
+    for key, part in seasonal.parts.items():
+        content = part.model_dump(mode="json", exclude={"label"})
+        for column in (*content["numbers"].values(), content["score"] or {}):
+            for name in _SHARED:
+                column.pop(name, None)
+        parts[str(key)] = content
+    return {"season": seasonal.season.value, "parts": parts}
+
+
+def unpack(packed: Mapping[str, Any], whole: Profile) -> SeasonalReference:
+    """What ``pack`` made, beside the whole that it was made with."""
+    parts = {}
+    for key, part in packed["parts"].items():
+        numbers = {
+            name: column | _shared(whole.numbers[name]) for name, column in part["numbers"].items()
+        }
+        score = part.get("score")
+        if score is not None and whole.score is not None:
+            score = score | _shared(whole.score)
+        parts[int(key)] = Profile.model_validate({**part, "numbers": numbers, "score": score})
+    return SeasonalReference(season=Season(packed["season"]), whole=whole, parts=parts)
+
+
+def _shared(column: NumberProfile) -> dict[str, Any]:
+    return {name: getattr(column, name) for name in _SHARED}
+
+
+def _with_effects_of(whole: Profile, part: Profile) -> Profile:
+    def told(column: NumberProfile, like: NumberProfile) -> NumberProfile:
+        return column.model_copy(update={"design_effect": like.design_effect})
+
+    numbers = {name: told(column, whole.numbers[name]) for name, column in part.numbers.items()}
+    score = part.score
+    if score is not None and whole.score is not None:
+        score = told(score, whole.score)
+    return part.model_copy(update={"numbers": numbers, "score": score})
 
 
 def _part(times: pd.Series, season: Season) -> pd.Series:

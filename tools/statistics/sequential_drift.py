@@ -50,8 +50,15 @@ class SequentialDrift(Value):
 
     def alpha_of(self, span: int) -> float:
         """False-alarm rate of one comparison of a span, so that a month's add up to alpha."""
-        comparisons = -(-self.windows_per_month // span) + (1 if span > 1 else 0)
-        return self.alpha_per_month / len(SPANS) / comparisons
+        return comparison_alpha(
+            span, windows_per_month=self.windows_per_month, alpha_per_month=self.alpha_per_month
+        )
+
+
+def comparison_alpha(span: int, *, windows_per_month: int, alpha_per_month: float) -> float:
+    """The part of a month's alpha that one comparison of ``span`` windows may spend."""
+    comparisons = -(-windows_per_month // span) + (1 if span > 1 else 0)
+    return alpha_per_month / len(SPANS) / comparisons
 
 
 def alarms(reports: tuple[DriftReport, ...]) -> tuple[str, ...]:

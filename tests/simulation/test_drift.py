@@ -1,0 +1,121 @@
+"""What the loop makes of shifts: of inputs, labels and scores, alone and with harm, here and
+elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from stage import Play, acted
+
+from agents.memory import TargetMemory
+from agents.monitor.drift import standing
+from simulations.population import USUAL, Floats, Logistic, Parcels, Population
+from simulations.rehearsal import incidents_of
+from simulations.releases import Release
+from simulations.world import World
+from tools.statistics.verdict import Verdict
+
+TRAINED = {"pin_training_data", "retrain_full", "retrain_recent"}
+
+
+class HeavierPopulation(Population):
+    """From some moment on, every parcel weighs more: the law of lateness stays."""
+
+    def __init__(self, *, since: datetime, kilos: float, **known: Any) -> None:
+        super().__init__(**known)
+        self._since = since
+        self._kilos = kilos
+
+    def rows(self, start: datetime, hours: int, *, frozen_at: datetime | None = None) -> Parcels:
+        parcels = super().rows(start, hours, frozen_at=frozen_at)
+        late = parcels.real["event_time"] >= pd.Timestamp(self._since)
+
+        def heavier(frame: pd.DataFrame) -> pd.DataFrame:
+            return frame.assign(weight=frame["weight"] + self._kilos * late)
+
+        return replace(parcels, arrived=heavier(parcels.arrived), real=heavier(parcels.real))
+
+
+@dataclass(frozen=True)
+class Saturating(Logistic):
+    """Beyond some weight, more weight makes no difference: nobody had seen such parcels."""
+
+    knee: float = 12.0
+
+    def probability(self, rows: pd.DataFrame) -> Floats:
+        return super().probability(rows.assign(weight=rows["weight"].clip(upper=self.knee)))
+
+
+def make_heavier(world: World, kilos: float) -> None:
+    world.population = HeavierPopulation(
+        since=world.event_time, kilos=kilos, seed=0, rows_per_hour=40
+    )
+
+
+def remembered(world: World) -> TargetMemory:
+    saved = world.journal.last("memory.saved", target=world.target)
+    assert saved is not None
+    return TargetMemory.model_validate(saved.payload["memory"])
+
+
+def diagnosis(world: World) -> str:
+    (incident,) = incidents_of(world)
+    return incident.diagnosis
+
+
+def test_a_shift_of_inputs_alone_is_seen_and_never_acted_on(play: Play) -> None:
+    """Heavier parcels, the same law, a model that knows it: no incident, no training, no change."""
+    make_heavier(play.world, 3.0)
+    play.tick(40)
+
+    found = standing(remembered(play.world).drift)
+    assert found is not None
+    assert found.inputs.verdict is Verdict.HARMFUL
+    assert found.shifted == ("weight",)
+    assert incidents_of(play.world) == []
+    assert play.world.ledger.effects == []
+
+
+def test_nothing_shifts_in_a_healthy_world(play: Play) -> None:
+    """Weather of some hours differs from that of others; that is no shift."""
+    play.tick(48)
+
+    drift = remembered(play.world).drift
+    assert drift is not None
+    assert [one.span for one in drift.newest] == [1, 4, 16]
+    assert all(one.inputs.verdict is not Verdict.HARMFUL for one in drift.newest)
+
+
+def test_inputs_that_the_model_never_saw_are_answered_with_recent_data(play: Play) -> None:
+    """The shift and the harm together: covariate drift, the cheaper retraining, promoted."""
+    play.world.become(Saturating(knee=10.0))
+    make_heavier(play.world, 5.0)
+    play.until(lambda world: acted(world, "promote"))
+
+    assert diagnosis(play.world) == "covariate_drift"
+    assert "retrain_recent" in play.tools()
+    assert "retrain_full" not in play.tools()
+
+
+def test_a_rate_of_labels_that_rose_everywhere_is_label_drift(play: Play) -> None:
+    """Everything comes late more often, at the same inputs: told from concept drift."""
+    play.world.become(replace(USUAL, intercept=0.7))
+    play.until(lambda world: acted(world, "promote"))
+
+    assert diagnosis(play.world) == "label_drift"
+
+
+def test_a_champion_that_serves_something_else_than_its_artifact_is_not_retrained(
+    tmp_path: Path,
+) -> None:
+    """Skew of the champion is found by recomputing; more data would not cure it."""
+    play = Play.begin(tmp_path, champion=Release(skew=0.3))
+    play.until_closed()
+
+    assert diagnosis(play.world) == "training_serving_skew"
+    assert not TRAINED & set(play.tools())
+    play.check()
