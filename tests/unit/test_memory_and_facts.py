@@ -22,6 +22,7 @@ from agents.facts import (
     QUALITY,
     QUARANTINE,
     RETRAINING,
+    SERVICE,
     SHARE,
     TRAINING_DATA,
     UNKNOWN,
@@ -134,7 +135,7 @@ def test_every_fact_of_a_look_is_in_the_vocabulary_and_only_the_diagnosis_is_not
     for name, value in found.items():
         check_vocabulary(name, value)
 
-    assert set(VOCABULARY) - set(found) == {CAUSE, RETRAINING}
+    assert set(VOCABULARY) - set(found) == {CAUSE, RETRAINING, SERVICE}
 
 
 def test_traffic_that_nobody_remembers_giving_is_undecided(tmp_path: Path) -> None:
