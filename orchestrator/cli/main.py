@@ -68,7 +68,12 @@ def _plugged() -> dict[str, tuple[str, str]]:
 
 
 # Summaries of the commands of floors above, which this one must not import.
-SUMMARIES = {"demo": "Close the loop on real flights, on this machine."}
+SUMMARIES = {
+    "demo": "Close the loop on real flights, on this machine.",
+    "simulate": (
+        "Rehearse incidents in virtual time, and score what mendloop did by the world's own state."
+    ),
+}
 
 
 @click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,1 @@
+"""The command ``mendloop simulate``; what it does lives outside this folder."""
