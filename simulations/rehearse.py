@@ -1,4 +1,4 @@
-"""What ``mendloop simulate`` does: finds scenarios, plays them, shows the scores, writes reports."""
+"""What ``mendloop simulate`` does: finds scenarios, plays them, shows scores, writes reports."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from simulations.reports.pages import write_pages
 from simulations.reports.terminal import show
 from simulations.shipped import find
 from simulations.sweep import Job, Played, sweep
+
+WIDTH = 150
+"""Of tables that go into a file or a pipe."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def rehearse(order: Order) -> bool:
     if order.as_json:
         sys.stdout.write(as_json(told) + "\n")
     else:
-        show(Console(), played, told, order.report)
+        console = Console()
+        show(console if console.is_terminal else Console(width=WIDTH), played, told, order.report)
     return all(run.mendloop.score.has_passed for run in played)
 
 

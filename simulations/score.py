@@ -64,7 +64,7 @@ def score(world: FleetWorld, claims: Sequence[Claim], operator: str, ended_s: fl
         kind=truth.kind,
         operator=operator,
         detected=_is_within(detect_s, scenario.spec.scoring.detect_within.total_seconds(), truth),
-        diagnosed=_is_diagnosed(claims, scenario),
+        diagnosed=_is_diagnosed(claims, scenario) if _says_why(world) else None,
         mitigated=_is_mitigated(repair_s, ended_s - began_s, scenario),
         false_actions=sum(not is_right(d, scenario, began_s) for s in hit for d in s.deeds),
         collateral=sum(len(site.deeds) for site in world.sites if site not in hit),
@@ -124,6 +124,11 @@ def _is_within(detect_s: float | None, limit_s: float, truth: object) -> bool | 
     if not getattr(truth, "is_wrong", False):
         return None
     return detect_s is not None and detect_s <= limit_s
+
+
+def _says_why(world: FleetWorld) -> bool:
+    """Whether the operator is one that names causes at all."""
+    return world.sites[0].ledger.is_announced
 
 
 def _is_diagnosed(claims: Sequence[Claim], scenario: Scenario) -> bool | None:

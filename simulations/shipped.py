@@ -68,9 +68,7 @@ def _meant(word: str) -> list[tuple[str, Scenario]]:
 
 def _shipped(name: str) -> Scenario:
     file = resources.files("simulations") / "scenarios" / f"{name}.yaml"
-    data = yaml.load(
-        file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )  # noqa: S506
+    data = yaml.safe_load(file.read_text(encoding="utf-8"))
     return parse_document(data, Scenario, source=f"{name}.yaml")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ def play(job: Job) -> Played:
     return Played(job, runs)
 
 
-def sweep(jobs: Sequence[Job], *, processes: int = 1) -> Iterator[Played]:
+def sweep(jobs: Sequence[Job], *, processes: int = 1) -> Generator[Played, None, None]:
     """Every job's result as it comes, in no particular order; closing it ends what still runs."""
     if processes == 1 or len(jobs) == 1:
         yield from map(play, jobs)

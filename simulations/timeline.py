@@ -11,6 +11,8 @@ import numpy as np
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
 from orchestrator.journal.narrative import tell
+from orchestrator.journal.payloads import GuardJudged
+from policies.ruling import Decision
 from simulations.harm import harm_rate
 from simulations.records import START
 from tools.values import Value
@@ -101,6 +103,7 @@ def _evidence(world: FleetWorld) -> list[Line]:
             text=_told(event),
         )
         for event in world.journal.events(kinds=SHOWN)
+        if not _is_plain_yes(event)
     ]
 
 
@@ -138,6 +141,13 @@ def _merged(site: Site, world: FleetWorld, group: Sequence[Moment]) -> Point:
         requests=sum(moment.requests for moment in group),
         split={version: float(share) for version, share in group[-1].split.items()},
     )
+
+
+def _is_plain_yes(event: Event) -> bool:
+    """Guardrails that let a step pass say nothing that the step itself does not."""
+    if event.kind != kinds.GUARD_JUDGED:
+        return False
+    return event.read(GuardJudged).ruling.decision is Decision.ALLOW
 
 
 def _told(event: Event) -> str:

@@ -40,7 +40,7 @@ def show(
 def _scores(played: Sequence[Played]) -> Table:
     table = Table(box=None, header_style="bold")
     for name in ("scenario", "seed", "kind"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in ("found", "cause", "cured"):
         table.add_column(name, justify="center")
     for name in ("false", "harm", "detect", "repair"):

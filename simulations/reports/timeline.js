@@ -18,10 +18,12 @@ function chart(title, height, keys) {
   const heading = document.createElement("h2");
   heading.textContent = title;
   for (const [name, color] of keys || []) {
-    const key = document.createElement("span");
+    const pair = document.createElement("span"), key = document.createElement("span");
+    pair.className = "pair";
     key.className = "key";
     key.style.background = color;
-    heading.append(key, name);
+    pair.append(key, name);
+    heading.append(pair);
   }
   charts.append(heading);
   const svg = el("svg", { viewBox: `0 0 ${W} ${height}`, preserveAspectRatio: "none" });
