@@ -25,6 +25,7 @@ from tools.kubernetes_api import (
     NotAsRead,
     NotFound,
 )
+from tools.kubernetes_readings import is_ready
 from tools.observed_share import ObservedShare
 from tools.route_store import document_name, shape_error
 from tools.traffic import JsonPatch, RouteDocument
@@ -51,6 +52,7 @@ class IstioTraffic:
         does, and ``applied`` stays unknown. ``routed``: (target, destination host) of the models
         whose traffic each ``namespace/name`` of a VirtualService carries."""
         self._api = api
+        self._istio = Istio(api)
         self._share = share
         self._routed = dict(routed or {})
         self._version = ""
@@ -58,7 +60,7 @@ class IstioTraffic:
     def read(self, namespace: str, name: str) -> RouteDocument:
         """See Traffic."""
         try:
-            return _document(self._api.read(self._of(VIRTUAL_SERVICE), namespace, name))
+            return _document(self._api.read(self._istio.of(VIRTUAL_SERVICE), namespace, name))
         except NotFound as error:
             raise Invalid(
                 f"there is no VirtualService {namespace}/{name}; make one, or correct "
@@ -68,7 +70,7 @@ class IstioTraffic:
     def create(self, body: Body) -> RouteDocument:
         """Store a new document; one that exists under its name is returned as it is."""
         namespace, name = document_name(body).split("/", 1)
-        kind = self._of(VIRTUAL_SERVICE)
+        kind = self._istio.of(VIRTUAL_SERVICE)
         try:
             return self.read(namespace, name)
         except Invalid:
@@ -90,7 +92,7 @@ class IstioTraffic:
         self._check(after, before=before.body)
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version}
         try:
-            kind = self._of(VIRTUAL_SERVICE)
+            kind = self._istio.of(VIRTUAL_SERVICE)
             return _document(self._api.patch(kind, namespace, name, [test, *operations]))
         except NotFound as error:
             raise Conflict(f"{where} was removed meanwhile") from error
@@ -131,7 +133,7 @@ class IstioTraffic:
     def _silence(self, target: str, subset: str) -> str:
         """Why nobody answers for a subset of a host; empty when a ready pod does."""
         namespace, host = target.split("/", 1)
-        rules = self._api.list(self._of(DESTINATION_RULE), namespace)
+        rules = self._api.list(self._istio.of(DESTINATION_RULE), namespace)
         labels = _labels_of(rules, target, subset)
         if labels is None:
             return "no DestinationRule of the host declares this subset"
@@ -147,8 +149,16 @@ class IstioTraffic:
             return f"no pod with {wanted} is ready"
         return ""
 
-    def _of(self, kind: Kind) -> Kind:
-        """The kind in the version that this cluster's Istio serves."""
+
+class Istio:
+    """The version in which a cluster serves Istio's documents; asked once."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        self._api = api
+        self._version = ""
+
+    def of(self, kind: Kind) -> Kind:
+        """The kind in that version. Raises Invalid where Istio is not installed."""
         if not self._version:
             served = self._api.versions(GROUP)
             found = [version for version in VERSIONS if version in served]
@@ -158,14 +168,6 @@ class IstioTraffic:
                 )
             self._version = found[0]
         return kind.model_copy(update={"version": self._version})
-
-
-def is_ready(pod: Body) -> bool:
-    """Whether a pod takes requests: Ready, and not on its way out."""
-    conditions = pod.get("status", {}).get("conditions") or []
-    is_leaving = bool(pod["metadata"].get("deletionTimestamp"))
-    told = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-    return told and not is_leaving
 
 
 def _labels_of(rules: list[Body], target: str, subset: str) -> dict[str, str] | None:

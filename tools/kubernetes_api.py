@@ -48,6 +48,15 @@ CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", plural="configmaps")
 SERVICE = Kind(group="", version="v1", kind="Service", plural="services")
 POD = Kind(group="", version="v1", kind="Pod", plural="pods")
 DEPLOYMENT = Kind(group="apps", version="v1", kind="Deployment", plural="deployments")
+AUTOSCALER = Kind(
+    group="autoscaling",
+    version="v2",
+    kind="HorizontalPodAutoscaler",
+    plural="horizontalpodautoscalers",
+)
+POD_DISRUPTION_BUDGET = Kind(
+    group="policy", version="v1", kind="PodDisruptionBudget", plural="poddisruptionbudgets"
+)
 VIRTUAL_SERVICE = Kind(
     group="networking.istio.io", version="v1", kind="VirtualService", plural="virtualservices"
 )

@@ -15,7 +15,12 @@ import pytest
 
 from simulations.clock import VirtualClock
 from simulations.workloads import MemoryWorkloads
+from tests.stand_in.kubelet import Kubelet
+from tests.stand_in.kubernetes_api import api_server
 from tools.errors import Invalid, Refused
+from tools.kubernetes_api import KubernetesApi
+from tools.kubernetes_manifests import ServerTemplate, server_name
+from tools.kubernetes_workloads import KubernetesWorkloads
 from tools.local_processes import LocalWorkloads
 from tools.process_records import RECORD_NAME, end, read_record
 from tools.workloads import ServerPhase, ServerRequest, ServerState, ServingConfig, Workloads
@@ -146,11 +151,32 @@ def process_world(tmp_path: Path) -> Iterator[World]:
             end(record, grace_s=0.0)
 
 
-@pytest.fixture(params=["processes", "memory"])
+@pytest.fixture
+def cluster_world() -> Iterator[World]:
+    """Deployments over HTTP; a stand-in plays the kubelet, whose time the test passes."""
+    with api_server() as (url, cluster):
+        kubelet, endpoints = Kubelet(cluster), Endpoints()
+        template = ServerTemplate(model="flights", image="registry.example/serving@sha256:0")
+        workloads = KubernetesWorkloads(
+            KubernetesApi.at(url), {TARGET: template}, endpoints=endpoints, health=kubelet.health
+        )
+        yield World(
+            workloads,
+            endpoints,
+            lambda version, digest: request_for(Path("artifact"), version, digest),
+            lambda version: kubelet.crash(*server_place(version)),
+            kubelet.pass_time,
+        )
+
+
+def server_place(version: str) -> tuple[str, str]:
+    return TARGET.partition("/")[0], server_name(TARGET, version)
+
+
+@pytest.fixture(params=["process", "memory", "cluster"])
 def world(request: pytest.FixtureRequest) -> World:
-    """Both adapters."""
-    name = "process_world" if request.param == "processes" else "memory_world"
-    found: World = request.getfixturevalue(name)
+    """Every adapter."""
+    found: World = request.getfixturevalue(f"{request.param}_world")
     return found
 
 
