@@ -115,6 +115,16 @@ class DriftWatch(Value):
     """The newest comparison of each span, short ones first."""
 
 
+class Baseline(Value):
+    """What mendloop left the target like: whatever differs from it, somebody else changed."""
+
+    champion: str
+    """Version; empty: the alias is not set."""
+    former: str
+    masked: dict[str, tuple[str, ...]]
+    """Version to masked columns, of the servers that were ready."""
+
+
 class TargetMemory(Value):
     """See the module; one per target."""
 
@@ -142,6 +152,8 @@ class TargetMemory(Value):
     """The last restart; another one has to wait for the cool-down."""
     failing_version: str = ""
     """The champion that a revived former is to take over from."""
+    baseline: Baseline | None = None
+    """None: taken at the next look, as after each of mendloop's own acts."""
 
     @property
     def open_spans(self) -> tuple[Span, ...]:

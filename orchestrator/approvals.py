@@ -43,6 +43,7 @@ NEXT: dict[tuple[Status, str], Status] = {
 }
 """The whole life of a request; an event that is not here came too late and changes nothing."""
 
+_ENDS = (kinds.INCIDENT_RESOLVED, kinds.INCIDENT_ESCALATED)
 _WORDS: dict[Status, str] = {
     "pending": "waiting",
     "given": "approved",
@@ -123,6 +124,8 @@ def answer(
         raise _too_late(journal, standing)
     if standing.is_over(clock.now()):
         raise Refused(f"too late: request {approval} expired at {standing.request.expires_at}")
+    if journal.events(incident=standing.incident, kinds=_ENDS):
+        raise Refused(f"too late: {standing.incident}, which asked {approval}, is over")
     asked = standing.request
     payload: Value = (
         ApprovalGiven(approval=approval, by=by, digest=asked.digest)

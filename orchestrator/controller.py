@@ -38,8 +38,9 @@ from orchestrator.journal.payloads import (
 )
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Recorder
-from orchestrator.reporting import LEFT_ALONE, window_lines
+from orchestrator.reporting import LEFT_ALONE, TAKEN_OVER, window_lines, write_end
 from orchestrator.session import Session
+from orchestrator.take_over import Hands, accept, watch_hands
 from policies.engine import PolicySet
 from tools.errors import MendloopError
 from tools.lease import Lease, Leases
@@ -81,6 +82,7 @@ class Controller:
         self._clock = targets[0].desk.clock
         self.journal = journal
         self._incidents = IncidentBook(journal)
+        self._hands = Hands(journal)
         self._checkpointer = checkpointer
         self._graph = build_graph(checkpointer)
         self._leases = leases
@@ -149,8 +151,24 @@ class Controller:
         if observation.missing:
             self._say_once(session.target, observation.missing)
         self._take_in(session, observation)
+        if self._stands_down(session, observation):
+            return
         for incident in self._open_incidents(session):
             self._advance(session, incident)
+
+    def _stands_down(self, session: Session, observation: Observation) -> bool:
+        """Whether a person has the target in hand: then its incidents end, and nothing is done."""
+        holder = self._hands.holder(session.target)
+        if holder == "returned":
+            accept(session)
+            return False
+        found = [i for i in self._incidents.of(session.target) if i.status in ("open", "waiting")]
+        if holder == "mendloop" and not watch_hands(session, observation.served, found):
+            return False
+        for incident in found:
+            write_end(session, incident.id, TAKEN_OVER, "")
+            self._checkpointer.delete_thread(incident.id)
+        return True
 
     def _session(self, target: Target) -> Session | None:
         """The target's session under a lease that is in force; None while somebody else has it."""
@@ -166,7 +184,8 @@ class Controller:
             recorder.write(kinds.LEASE_LOST, lost, actor=self.holder)
         if lease is None:
             return None
-        self._claim(target, lease)
+        if self._hands.holder(name) == "mendloop":  # else not even a stamp is written
+            self._claim(target, lease)
         taken = LeaseAcquired(holder=self.holder, token=lease.token)
         recorder.write(kinds.LEASE_ACQUIRED, taken, actor=self.holder)
         session = Session(

@@ -16,9 +16,11 @@ from orchestrator import awaiting, reporting
 from orchestrator.goals import RELEASE_DECIDED, TIDY, Goal, goal_named
 from orchestrator.guard import is_transient, rule_on
 from orchestrator.planner import NoPlan, Plan, make_plan
+from orchestrator.reporting import TAKEN_OVER
 from orchestrator.session import Session
 from orchestrator.steps import Acted, StepRecord, check, is_answered, new_step
 from orchestrator.steps import act as carry_out
+from orchestrator.take_over import holder_of, note_taken_over
 from policies.ruling import Decision
 
 State = dict[str, Any]
@@ -43,7 +45,10 @@ def recall(state: State, session: Session) -> None:
 
 def observe(state: State, session: Session) -> State:
     """Read the world again; decide whether the incident is over."""
-    session.look()
+    edited = session.look().route.edited
+    if edited:
+        note_taken_over(session, (f"the route was edited: {edited}",))
+        return {"next": "close", "outcome": TAKEN_OVER}
     goal = goal_named(state["goal"])
     if state.get("step"):
         return {"next": "verify"}
@@ -95,6 +100,8 @@ def plan(state: State, session: Session) -> State:
 def guard(state: State, session: Session) -> State:
     """Judge the step with the values of this moment, right before the act."""
     step = StepRecord.model_validate(state["step"])
+    if holder_of(session.recorder.journal, session.target) != "mendloop":
+        return {"next": "close", "outcome": TAKEN_OVER}
     ruling = rule_on(
         session, step.operation, incident=step.incident, goal=state["goal"], attempt=step.attempt
     )

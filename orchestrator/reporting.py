@@ -29,6 +29,8 @@ from policies.ruling import Ruling
 from tools.values import Value
 
 LEFT_ALONE = "left alone"
+TAKEN_OVER = "taken over"
+"""How the incidents of a target end that a person takes in hand."""
 
 
 def window_lines(observation: Observation) -> list[Line]:
@@ -135,7 +137,7 @@ def write_end(session: Session, incident: str, outcome: str, reason: str) -> Non
         line = (kinds.INCIDENT_ESCALATED, "monitor", end)
     else:
         end = IncidentResolved(
-            outcome=_outcome(done),
+            outcome=outcome if outcome == TAKEN_OVER else _outcome(done),
             summary=", ".join(done) or "nothing had to be done",
             event_time=session.event_time,
         )

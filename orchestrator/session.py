@@ -13,7 +13,7 @@ from agents.monitor.diagnose import peer_of
 from agents.monitor.service import Pulse
 from agents.monitor.state import facts_of
 from agents.ports import Desk
-from agents.served import look
+from agents.served import Served, look
 from orchestrator.journal import kinds
 from orchestrator.journal.interventions import ApprovalUsed
 from orchestrator.journal.payloads import TrafficShifted
@@ -62,10 +62,11 @@ class Session:
         at = self.desk.clock.now().isoformat()
         self.state = self.state.with_facts(facts_from(facts, source=source, at=at))
 
-    def look(self) -> None:
+    def look(self) -> Served:
         """Read again what can be read from the world itself."""
         served = look(self.desk, self.model, self.memory)
         self.learn(facts_of(self.model, served, self.memory), source="monitor.observe")
+        return served
 
     def remember(
         self, memory: TargetMemory | None, lines: list[Line], *, incident: str = ""

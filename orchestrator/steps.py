@@ -215,6 +215,9 @@ def _write_outcome(
     )
     lines.insert(0, (kinds.STEP_OUTCOME, step.operation.agent, outcome))
     memory = receipt.memory if receipt is not None else None
+    if session.tools[step.operation.tool].contract.changes_production:
+        # What differs now is mendloop's own doing: the next look takes the baseline anew.
+        memory = (memory or session.memory).model_copy(update={"baseline": None})
     session.remember(memory, lines, incident=step.incident)
 
 

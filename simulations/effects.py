@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from orchestrator.journal import kinds
 from orchestrator.journal.incidents import duplicated_effects, fold_incidents, open_intents
 from orchestrator.journal.journal import Journal
+from orchestrator.take_over import holder_of
 from tools.managed_model import ManagedModel
 
 CANDIDATE_STEPS = ("start_canary", "advance_canary")
@@ -99,8 +100,16 @@ class Ledger:
                 self.broken.append(f"version {version} is not servable and gets {share} %")
         settled = {standing.aliases.get("champion"), standing.aliases.get("former")}
         share = sum(p for v, p in standing.shares.items() if v not in settled)
-        if share and not standing.is_edited:
+        if share and not standing.is_edited and not self._is_a_persons(standing):
             self._check_candidate(share)
+
+    def _is_a_persons(self, standing: Standing) -> bool:
+        """Whether a person has the target in hand, or handed it back with this very split."""
+        target = self.document.target
+        if holder_of(self.journal, target) != "mendloop":
+            return True
+        accepted = self.journal.last(kinds.BASELINE_ACCEPTED, target=target)
+        return accepted is not None and accepted.payload["found"]["split"] == standing.shares
 
     def _check_candidate(self, share: int) -> None:
         told = self.journal.events(target=self.document.target, kinds=LIFE)

@@ -142,6 +142,25 @@ class Router:
                 continue
         raise Conflict(f"{where} was written by others {_ATTEMPTS} times in a row; try again")
 
+    def adopt(self, namespace: str, name: str, host: str, *, key: str, token: int) -> RouteDocument:
+        """Stamp the split that is in force as mendloop's own, after a person handed it back.
+
+        Changes no route. Idempotent. Raises like ``claim``.
+        """
+        where = f"VirtualService {namespace}/{name}"
+        for _ in range(_ATTEMPTS):
+            document = self._traffic.read(namespace, name)
+            state = read_state(document, host)
+            _check_owner(where, state, token)
+            try:
+                if not state.edited:
+                    return self._claimed(document, state, token)
+                operations = shift_operations(document, host, state.split, key=key, token=token)
+                return self._patch(document, operations)
+            except (Conflict, Uncertain):
+                continue
+        raise Conflict(f"{where} was written by others {_ATTEMPTS} times in a row; try again")
+
     def applied(self, namespace: str, name: str, *, resource_version: str) -> bool | None:
         """Whether the data plane routes by this version or a later one; None: it does not say."""
         return self._traffic.applied(namespace, name, resource_version=resource_version)
@@ -173,8 +192,8 @@ def _check_move(
 ) -> None:
     if state.edited:
         raise Refused(
-            f"{where} was edited by somebody else: {state.edited}. mendloop stands down; undo the "
-            f"edit, or remove the annotation {WRITTEN} to hand the route back"
+            f"{where} was edited by somebody else: {state.edited}. mendloop stands down until "
+            "`mendloop hand-back` gives the target back"
         )
     if state.receipt == key:
         raise Invalid(

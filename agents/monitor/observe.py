@@ -10,7 +10,7 @@ from agents.monitor.performance import JudgedWindow, judge_matured_windows, judg
 from agents.monitor.service import Pulse, feel, service_facts
 from agents.monitor.state import facts_of
 from agents.ports import Desk
-from agents.served import look
+from agents.served import Served, look
 from tools.errors import Unavailable
 from tools.managed_model import ManagedModel
 from tools.values import Value
@@ -22,6 +22,7 @@ class Observation(Value):
     facts: dict[str, Scalar]
     memory: TargetMemory
     event_time: str
+    served: Served
     validated: tuple[ValidatedWindow, ...] = ()
     judged: tuple[JudgedWindow, ...] = ()
     compared: tuple[Compared, ...] = ()
@@ -63,6 +64,7 @@ def observe(
         facts=facts_of(model, served, memory) | service_facts(model, pulse),
         memory=memory,
         event_time=event_time,
+        served=served,
         validated=validated,
         judged=judged,
         compared=compared,

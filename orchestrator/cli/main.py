@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("orchestrator.cli.audit:audit", "Show and verify the journal."),
     "canary": ("orchestrator.cli.canary:canary", "Plan the evidence of a canary."),
     "drift": ("orchestrator.cli.drift:drift", "Compare two files of data column by column."),
+    "hand-back": (
+        "orchestrator.cli.take_over:hand_back",
+        "Give TARGET back to mendloop, as it is now.",
+    ),
     "incidents": ("orchestrator.cli.incidents:incidents", "List incidents and their outcome."),
     "pause": (
         "orchestrator.cli.pause:pause",
@@ -37,6 +41,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Forbid one step that waits for a person.",
     ),
     "run": ("orchestrator.cli.run:run", "Run the controller."),
+    "take-over": (
+        "orchestrator.cli.take_over:take_over",
+        "Take TARGET in hand: mendloop ends its incidents there and changes nothing.",
+    ),
     "schema": ("orchestrator.cli.schema:schema", "Print the JSON Schema of a document kind."),
 }
 

@@ -97,7 +97,7 @@ def test_a_server_that_never_gets_ready_is_never_routed_to(play: Play) -> None:
     assert dict(play.world.standing().shares) == {"1": 100}
 
 
-def test_a_third_partys_weights_are_left_as_they_are_and_a_person_is_called(play: Play) -> None:
+def test_a_third_partys_weights_are_left_as_they_are(play: Play) -> None:
     """mendloop stands down: it says so and writes nothing on the route any more."""
     play.world.submit_challenger(Release())
     play.until(lambda world: acted(world, "start_canary"), hours=1)
@@ -105,10 +105,8 @@ def test_a_third_partys_weights_are_left_as_they_are_and_a_person_is_called(play
     play.until(lambda world: bool(closed(world)), ticks=80, hours=0)
 
     (incident,) = closed(play.world)
-    assert incident.status == "escalated"
+    assert incident.outcome == "taken over"
     assert dict(play.world.standing().shares) == {"1": 70, "2": 30}
-    refused = [a for a in incident.actions if a.outcome == "refused"]
-    assert any("edited by somebody else" in a.detail for a in refused)
 
 
 def test_late_labels_that_speak_against_the_new_champion_switch_back(tmp_path: Path) -> None:

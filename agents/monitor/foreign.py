@@ -1,0 +1,110 @@
+"""Notices what somebody else changed on a target, and what that means for a canary under way.
+
+The route carries mendloop's stamps, so an edit of it is always seen. Aliases, servers and their
+configuration are compared with the baseline in memory, which is taken anew after each of
+mendloop's own acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from agents.deployer.shifting import before_each_step
+from agents.facts import UNKNOWN
+from agents.memory import Baseline, TargetMemory
+from agents.served import Served
+from tools.managed_model import ManagedModel
+from tools.workloads import ServerPhase
+
+
+def baseline_of(served: Served, *, busy: Collection[str]) -> Baseline | None:
+    """What is to be compared with at the next look.
+
+    ``busy`` are the concerns in which mendloop itself changes something just now: nothing of theirs
+    is taken over before it is done. None while nothing can be known.
+    """
+    if not served.is_registry_known or "aliases" in busy:
+        return None
+    masked = {} if "data" in busy else _masked(served)
+    return Baseline(
+        champion=served.champion.version if served.champion else "",
+        former=served.former.version if served.former else "",
+        masked=masked,
+    )
+
+
+def foreign_changes(
+    served: Served, memory: TargetMemory, *, busy: Collection[str]
+) -> tuple[str, ...]:
+    """What somebody else changed since the baseline, one sentence each."""
+    found = [f"the route was edited: {served.route.edited}"] if served.route.edited else []
+    before = memory.baseline
+    if before is None or "aliases" in busy or not served.is_registry_known:
+        return tuple(found)
+    champion = served.champion.version if served.champion else ""
+    former = served.former.version if served.former else ""
+    for alias, was, now in (
+        ("champion", before.champion, champion),
+        ("former", before.former, former),
+    ):
+        if was != now:
+            found.append(f"the alias {alias!r} was {_named(was)}, is {_named(now)}")
+    for version, share in served.split.shares.items():
+        if share and version in before.masked and version not in served.servers:
+            found.append(f"the server of version {version} is gone while it gets {share} %")
+    if "data" not in busy:
+        found += [
+            f"version {version} masked {_listed(before.masked[version])}, masks {_listed(columns)}"
+            for version, columns in _masked(served).items()
+            if version in before.masked and before.masked[version] != columns
+        ]
+    return tuple(found)
+
+
+def after_hand_back(
+    model: ManagedModel, served: Served, memory: TargetMemory
+) -> tuple[TargetMemory, tuple[str, ...]]:
+    """The memory that fits what was found, and what follows for a canary that was under way."""
+    memory = memory.model_copy(update={"baseline": baseline_of(served, busy=())})
+    probation = memory.probation
+    if probation is not None and (
+        served.champion is None
+        or served.champion.version != probation.version
+        or served.former is None
+    ):
+        memory = memory.model_copy(update={"probation": None})
+    watch = memory.canary
+    if watch is None:
+        return memory, ()
+    version, share = watch.version, served.percent(watch.version)
+    ended = memory.model_copy(update={"canary": None, "skew": UNKNOWN})
+    if served.champion is not None and served.champion.version == version:
+        return ended, (f"version {version} was made the champion by hand",)
+    if share == 0:
+        refused = memory.refused if version in memory.refused else (*memory.refused, version)
+        note = f"version {version} got no traffic any more: it counts as refused"
+        return ended.model_copy(update={"refused": refused}), (note,)
+    if before_each_step(model).get(share) == watch.proved_percent:
+        watch = watch.model_copy(update={"percent": share, "baseline": None})
+        note = f"the canary of version {version} goes on at {share} %, counting from here"
+    else:
+        watch = watch.model_copy(update={"outcome": "undecided"})
+        note = f"nothing proves that version {version} may get {share} %: it goes back"
+    return memory.model_copy(update={"canary": watch}), (note,)
+
+
+def _masked(served: Served) -> dict[str, tuple[str, ...]]:
+    """Only servers that are up say what configuration is in force."""
+    return {
+        version: server.config.masked
+        for version, server in served.servers.items()
+        if server.phase is ServerPhase.READY
+    }
+
+
+def _named(version: str) -> str:
+    return f"version {version}" if version else "not set"
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return ", ".join(columns) or "nothing"
