@@ -188,6 +188,7 @@ class Controller:
             self._claim(target, lease)
         taken = LeaseAcquired(holder=self.holder, token=lease.token)
         recorder.write(kinds.LEASE_ACQUIRED, taken, actor=self.holder)
+        recorder.name_model(target.model)
         session = Session(
             model=target.model,
             desk=target.desk,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from agents.contract import Holds, Operation
+from agents.diagnosis import diagnose as explain
 from agents.facts import CANARY, CAUSE, DATA_TRUST, RETRAINING, SERVICE, UNKNOWN
-from agents.monitor.diagnose import diagnose_target, diagnosed_facts
+from agents.monitor.diagnose import diagnosed_facts, gather
 from agents.monitor.service import BROKEN
 from orchestrator import awaiting, reporting
 from orchestrator.goals import RELEASE_DECIDED, TIDY, Goal, goal_named
@@ -66,12 +67,13 @@ def observe(state: State, session: Session) -> State:
 
 def diagnose(state: State, session: Session) -> State:
     """Ask the monitor for the cause, once per incident, and write down reasons and rivals."""
-    found = diagnose_target(
+    evidence = gather(
         session.desk, session.model, session.memory, session.event_time, session.peers()
     )
+    found = explain(evidence)
     facts = diagnosed_facts(found)
     session.learn(facts, source="monitor.explain_drift")
-    reporting.write_diagnosis(session, state["incident"], found)
+    reporting.write_diagnosis(session, state["incident"], found, evidence)
     return {"next": "plan", "cause": facts[CAUSE], "retraining": facts[RETRAINING]}
 
 

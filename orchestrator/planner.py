@@ -37,6 +37,10 @@ class Plan(Value):
     runner_up: tuple[Operation, ...] = ()
     runner_up_cost: float | None = None
     rejected: tuple[Rejected, ...] = ()
+    facts: dict[str, Scalar] = {}
+    """Where the search started."""
+    ruled_out: dict[str, str] = {}
+    """What it was not allowed to use."""
 
 
 class NoPlan(Value):
@@ -45,6 +49,9 @@ class NoPlan(Value):
     goal: str
     missing: tuple[str, ...]
     rejected: tuple[Rejected, ...] = ()
+    facts: dict[str, Scalar] = {}
+    """Where the search started; empty when there was none."""
+    ruled_out: dict[str, str] = {}
 
 
 def make_plan(
@@ -66,7 +73,13 @@ def make_plan(
     if best is None:
         unmet = tuple(str(c) for c in wanted if not c.holds(dict(state)))
         stuck = _unreachable(allowed, state, relaxed)
-        return NoPlan(goal=goal, missing=unmet, rejected=forbidden + stuck)
+        return NoPlan(
+            goal=goal,
+            missing=unmet,
+            rejected=forbidden + stuck,
+            facts=dict(state),
+            ruled_out=dict(ruled_out),
+        )
     cost = sum(step.cost.total for step in best)
     second = _runner_up(wanted, dict(state), allowed, best)
     return Plan(
@@ -76,6 +89,8 @@ def make_plan(
         runner_up=second or (),
         runner_up_cost=None if second is None else sum(s.cost.total for s in second),
         rejected=forbidden + _reasons(wanted, dict(state), allowed, best, relaxed),
+        facts=dict(state),
+        ruled_out=dict(ruled_out),
     )
 
 

@@ -13,10 +13,11 @@ from agents.memory import TargetMemory
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Entry
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.payloads import MemorySaved
+from orchestrator.journal.payloads import MemorySaved, ModelManaged
 from tools.clock import Clock
 from tools.errors import Invalid
-from tools.values import Value
+from tools.managed_model import ManagedModel
+from tools.values import Value, digest
 
 Line = tuple[str, str, Value]
 """(kind, actor, payload)."""
@@ -76,6 +77,14 @@ class Recorder:
         if entries:
             self.journal.append_many(entries)
 
+    def name_model(self, model: ManagedModel) -> None:
+        """Write the document down when it is another one than the last: decisions rest on it."""
+        name = document_digest(model)
+        known = self.journal.last(kinds.MODEL_MANAGED, target=self._target)
+        if known is None or known.read(ModelManaged).digest != name:
+            document = model.model_dump(mode="json")
+            self.write(kinds.MODEL_MANAGED, ModelManaged(digest=name, document=document))
+
     def last_memory(self) -> TargetMemory:
         """What was remembered last; a target never seen before has an empty memory."""
         saved = self.journal.last(kinds.MEMORY_SAVED, target=self._target)
@@ -88,3 +97,8 @@ class Recorder:
                 f"what is remembered of {self._target} (event {saved.seq}) was written by another"
                 " version of mendloop; go on with that version, or with a new home"
             ) from error
+
+
+def document_digest(model: ManagedModel) -> str:
+    """The name under which the journal knows the document."""
+    return digest(model.model_dump(mode="json"))

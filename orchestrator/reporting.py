@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.contract import Operation
-from agents.diagnosis import Diagnosis
+from agents.diagnosis import Diagnosis, Evidence
 from agents.monitor.observe import Observation
 from orchestrator.journal import kinds
 from orchestrator.journal.incidents import fold_incidents
@@ -14,6 +14,7 @@ from orchestrator.journal.payloads import (
     IncidentResolved,
     IncidentWaiting,
     PlanFailed,
+    PlanInputs,
     PlanMade,
     PlannedStep,
     Rejected,
@@ -22,11 +23,11 @@ from orchestrator.journal.payloads import (
 )
 from orchestrator.planner import NoPlan, Plan
 from orchestrator.planner import Rejected as Option
-from orchestrator.recorder import Line
+from orchestrator.recorder import Line, document_digest
 from orchestrator.session import Session
 from orchestrator.steps import StepRecord
 from policies.ruling import Ruling
-from tools.values import Value
+from tools.values import Value, digest
 
 LEFT_ALONE = "left alone"
 TAKEN_OVER = "taken over"
@@ -69,44 +70,71 @@ def write_waiting(session: Session, incident: str, reason: str) -> None:
     _write(session, incident, kinds.INCIDENT_WAITING, "orchestrator", payload)
 
 
-def write_diagnosis(session: Session, incident: str, found: Diagnosis) -> None:
-    """The cause, its reasons and its rivals."""
-    rivals = tuple(
-        Rival(cause=r.cause.value, confidence=r.confidence, reason=r.against) for r in found.rivals
-    )
-    payload = DiagnosisMade(
-        cause=found.cause.value,
-        confidence=found.confidence,
-        reasons=found.reasons,
-        rivals=rivals,
-        facts=session.state.values(),
-        event_time=session.event_time,
+def write_diagnosis(session: Session, incident: str, found: Diagnosis, evidence: Evidence) -> None:
+    """The cause, its reasons and its rivals, with the evidence that was weighed."""
+    weighed = evidence.model_dump(mode="json")
+    payload = told_diagnosis(found).model_copy(
+        update={
+            "facts": session.state.values(),
+            "evidence": weighed,
+            "evidence_digest": digest(weighed),
+            "event_time": session.event_time,
+        }
     )
     _write(session, incident, kinds.DIAGNOSIS_MADE, "monitor", payload)
 
 
+def told_diagnosis(found: Diagnosis) -> DiagnosisMade:
+    """The decision alone, in the journal's words."""
+    rivals = tuple(
+        Rival(cause=r.cause.value, confidence=r.confidence, reason=r.against) for r in found.rivals
+    )
+    return DiagnosisMade(
+        cause=found.cause.value, confidence=found.confidence, reasons=found.reasons, rivals=rivals
+    )
+
+
 def write_plan(session: Session, incident: str, plan: Plan) -> None:
     """The plan, the runner-up, and why every other option was left."""
-    payload = PlanMade(
-        goal=plan.goal,
-        steps=_steps(plan.steps),
-        runner_up=_steps(plan.runner_up),
-        rejected=_rejected(plan.rejected),
-        cost=plan.cost,
-        event_time=session.event_time,
-    )
+    change = {"inputs": _inputs(session, plan), "event_time": session.event_time}
+    payload = told_plan(plan).model_copy(update=change)
     _write(session, incident, kinds.PLAN_MADE, "orchestrator", payload)
 
 
 def write_no_plan(session: Session, incident: str, failed: NoPlan, reason: str) -> None:
     """What stands in the way of the goal."""
-    payload = PlanFailed(
+    change = {"inputs": _inputs(session, failed), "event_time": session.event_time}
+    payload = told_failure(failed, reason).model_copy(update=change)
+    _write(session, incident, kinds.PLAN_FAILED, "orchestrator", payload)
+
+
+def told_plan(plan: Plan) -> PlanMade:
+    """The decision alone, in the journal's words."""
+    return PlanMade(
+        goal=plan.goal,
+        steps=_steps(plan.steps),
+        runner_up=_steps(plan.runner_up),
+        rejected=_rejected(plan.rejected),
+        cost=plan.cost,
+    )
+
+
+def told_failure(failed: NoPlan, reason: str) -> PlanFailed:
+    """That there is no plan, in the journal's words."""
+    return PlanFailed(
         goal=failed.goal,
         reason=reason,
+        missing=failed.missing,
         rejected=_rejected(failed.rejected),
-        event_time=session.event_time,
     )
-    _write(session, incident, kinds.PLAN_FAILED, "orchestrator", payload)
+
+
+def _inputs(session: Session, found: Plan | NoPlan) -> PlanInputs | None:
+    if not found.facts:
+        return None
+    return PlanInputs(
+        facts=found.facts, ruled_out=found.ruled_out, model=document_digest(session.model)
+    )
 
 
 def write_ruling(session: Session, step: StepRecord, ruling: Ruling) -> None:

@@ -15,6 +15,7 @@ from agents.facts import Scalar
 from orchestrator.journal import kinds
 from orchestrator.journal.payloads import (
     EvidenceJudged,
+    Reasons,
     StepIntended,
     StepOutcome,
     StepVerified,
@@ -186,6 +187,7 @@ def _write_intent(session: Session, step: StepRecord) -> None:
         undo=tool.contract.undo,
         attempt=step.attempt,
         token=session.lease.token,
+        why=_reasons(session, step),
         event_time=session.event_time,
     )
     lines: list[Line] = [(kinds.STEP_INTENDED, step.operation.agent, intent)]
@@ -194,6 +196,24 @@ def _write_intent(session: Session, step: StepRecord) -> None:
     if session.approval is not None and session.approval.key == step.key:
         lines.insert(0, (kinds.APPROVAL_USED, "policies", session.approval))
     session.remember(None, lines, incident=step.incident)
+
+
+def _reasons(session: Session, step: StepRecord) -> Reasons:
+    """The newest plan, ruling and diagnosis of the incident: what this act rests on."""
+    told = {
+        event.kind: event
+        for event in session.recorder.journal.events(
+            incident=step.incident,
+            kinds=[kinds.PLAN_MADE, kinds.GUARD_JUDGED, kinds.DIAGNOSIS_MADE],
+        )
+    }
+    plan, ruling = told.get(kinds.PLAN_MADE), told.get(kinds.GUARD_JUDGED)
+    diagnosis = told.get(kinds.DIAGNOSIS_MADE)
+    return Reasons(
+        plan=plan.id if plan else "",
+        ruling=ruling.id if ruling else "",
+        evidence=diagnosis.payload.get("evidence_digest", "") if diagnosis else "",
+    )
 
 
 def _write_outcome(

@@ -5,6 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 from orchestrator.journal.shape import Json, Payload
+from tools.values import Value
+
+
+class Reasons(Value):
+    """What an act rests on, by name; all of it is in the same incident of the journal."""
+
+    plan: str = ""
+    """Id of the event that made the plan, with its runner-up and what it rejected."""
+    ruling: str = ""
+    """Id of the event with every rule's verdict."""
+    evidence: str = ""
+    """Digest of the evidence that the diagnosis weighed; empty where nobody asked for the cause."""
 
 
 class StepIntended(Payload):
@@ -22,6 +34,7 @@ class StepIntended(Payload):
     attempt: int = 1
     token: int = 0
     """Fencing token of the lease under which it acts."""
+    why: Reasons = Reasons()
     event_time: str = ""
 
 

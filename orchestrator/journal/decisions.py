@@ -25,6 +25,10 @@ class DiagnosisMade(Payload):
     reasons: tuple[str, ...] = ()
     rivals: tuple[Rival, ...] = ()
     facts: Json = {}
+    evidence: Json = {}
+    """``agents.evidence.Evidence`` as JSON: everything that was weighed."""
+    evidence_digest: str = ""
+    """SHA-256 of its canonical JSON."""
     event_time: str = ""
 
 
@@ -44,6 +48,16 @@ class Rejected(Value):
     reason: str
 
 
+class PlanInputs(Value):
+    """What the search started from; with the tools' contracts it determines the plan."""
+
+    facts: Json
+    ruled_out: dict[str, str] = {}
+    """Operation -> why it might not be used: a guardrail, or an attempt that failed."""
+    model: str
+    """Digest of the document in force, as in ``model.managed``."""
+
+
 class PlanMade(Payload):
     """What ``plan.made`` says."""
 
@@ -52,6 +66,7 @@ class PlanMade(Payload):
     runner_up: tuple[PlannedStep, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     cost: float = 0.0
+    inputs: PlanInputs | None = None
     event_time: str = ""
 
 
@@ -60,7 +75,11 @@ class PlanFailed(Payload):
 
     goal: str
     reason: str
+    missing: tuple[str, ...] = ()
+    """Conditions of the goal that nothing brings about."""
     rejected: tuple[Rejected, ...] = ()
+    inputs: PlanInputs | None = None
+    """None where nothing was searched for: a pause forbade it."""
     event_time: str = ""
 
 

@@ -28,6 +28,7 @@ INCIDENT_ESCALATED = "incident.escalated"
 JOURNAL_KEYED = "journal.keyed"
 JOURNAL_PRUNED = "journal.pruned"
 JOURNAL_SEALED = "journal.sealed"
+MODEL_MANAGED = "model.managed"
 MEMORY_SAVED = "memory.saved"
 TARGET_PAUSED = "target.paused"
 TARGET_RESUMED = "target.resumed"
@@ -65,6 +66,7 @@ KINDS: dict[str, str] = {
     JOURNAL_KEYED: "The key that signs checkpoints from now on.",
     JOURNAL_PRUNED: "Retention took the content of old payloads; their digests stay.",
     JOURNAL_SEALED: "A segment of the journal was written to a file that no longer changes.",
+    MODEL_MANAGED: "The document by which a target is kept, whenever it is another one.",
     MEMORY_SAVED: "What the next look at a target has to know of the ones before.",
     TARGET_PAUSED: "A person stopped changes on the target (or on all of them).",
     TARGET_RESUMED: "A person allowed changes again.",

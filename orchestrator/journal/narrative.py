@@ -175,6 +175,7 @@ _WORDS: dict[str, Callable[[Any], Told]] = {
     kinds.EVIDENCE_JUDGED: _evidence,
     kinds.TRAFFIC_SHIFTED: _shifted,
     kinds.JOURNAL_KEYED: lambda p: Told(what=f"checkpoints are signed by {p.verifier}"),
+    kinds.MODEL_MANAGED: lambda p: Told(what=f"kept by document {p.digest[:12]}"),
     kinds.JOURNAL_PRUNED: lambda p: Told(
         what=f"{len(p.payloads)} payloads from before {p.before} were pruned", why=(p.reason,)
     ),

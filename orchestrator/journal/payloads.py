@@ -11,12 +11,19 @@ wall clock, which every event has anyway.
 from __future__ import annotations
 
 from orchestrator.journal import kinds
-from orchestrator.journal.acts import StepIntended, StepOutcome, StepVerified, TrafficShifted
+from orchestrator.journal.acts import (
+    Reasons,
+    StepIntended,
+    StepOutcome,
+    StepVerified,
+    TrafficShifted,
+)
 from orchestrator.journal.decisions import (
     DiagnosisMade,
     EvidenceJudged,
     GuardJudged,
     PlanFailed,
+    PlanInputs,
     PlanMade,
     PlannedStep,
     Rejected,
@@ -63,9 +70,12 @@ __all__ = [
     "LeaseAcquired",
     "LeaseLost",
     "MemorySaved",
+    "ModelManaged",
     "PlanFailed",
+    "PlanInputs",
     "PlanMade",
     "PlannedStep",
+    "Reasons",
     "Rejected",
     "Rival",
     "StepIntended",
@@ -143,6 +153,15 @@ class IncidentEscalated(Payload):
     event_time: str = ""
 
 
+class ModelManaged(Payload):
+    """What ``model.managed`` says."""
+
+    digest: str
+    """SHA-256 of the document's canonical JSON."""
+    document: Json
+    """``ManagedModel`` as JSON."""
+
+
 class MemorySaved(Payload):
     """What ``memory.saved`` says."""
 
@@ -174,6 +193,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     kinds.JOURNAL_KEYED: JournalKeyed,
     kinds.JOURNAL_PRUNED: JournalPruned,
     kinds.JOURNAL_SEALED: JournalSealed,
+    kinds.MODEL_MANAGED: ModelManaged,
     kinds.MEMORY_SAVED: MemorySaved,
     **INTERVENTIONS,
 }
