@@ -13,7 +13,7 @@ from tools.metrics import Reading
 from tools.registry import ModelVersion
 from tools.statistics.canary import CanaryEvidence
 from tools.statistics.cohort import CohortProcess
-from tools.statistics.performance import PerformanceProcess
+from tools.statistics.performance import LabelFreeEstimate, PerformanceProcess
 from tools.statistics.verdict import Judgement
 from tools.values import Value
 
@@ -101,6 +101,9 @@ class Compared(Value):
     """Input columns that shifted beyond the tolerance, furthest first."""
     predictions: Judgement | None = None
     """The distribution of the scores."""
+    estimate: LabelFreeEstimate | None = None
+    """What the loss of these rows will probably be: from the model's own probabilities, corrected
+    by what labels showed lately. An estimate; it decides nothing."""
 
 
 class DriftWatch(Value):
@@ -137,6 +140,8 @@ class TargetMemory(Value):
     """End of the newest matured window whose labels were counted."""
     performance_version: str = ""
     performance: PerformanceProcess | None = None
+    slices: dict[str, PerformanceProcess] = {}
+    """The same for the rows of one category each, ``column=value``, under half of the alpha."""
     drift: DriftWatch | None = None
     canary: CanaryWatch | None = None
     probation: Probation | None = None

@@ -68,7 +68,12 @@ def observe(state: State, session: Session) -> State:
 def diagnose(state: State, session: Session) -> State:
     """Ask the monitor for the cause, once per incident, and write down reasons and rivals."""
     evidence = gather(
-        session.desk, session.model, session.memory, session.event_time, session.peers()
+        session.desk,
+        session.model,
+        session.memory,
+        session.event_time,
+        session.peers(),
+        session.pulse,
     )
     found = explain(evidence)
     facts = diagnosed_facts(found)

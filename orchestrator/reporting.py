@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agents.contract import Operation
 from agents.diagnosis import Diagnosis, Evidence
+from agents.memory import Compared
 from agents.monitor.observe import Observation
 from orchestrator.journal import kinds
 from orchestrator.journal.incidents import fold_incidents
@@ -61,7 +64,29 @@ def window_lines(observation: Observation) -> list[Line]:
             },
         )
         lines.append((kinds.WINDOW_OBSERVED, "monitor", found))
+    lines += [(kinds.WINDOW_OBSERVED, "monitor", _seen(one)) for one in observation.compared]
     return lines
+
+
+def _seen(compared: Compared) -> WindowObserved:
+    """What came in beside the champion's reference; the loss is an estimate without labels."""
+    facts: dict[str, Any] = {
+        "windows": compared.span,
+        "inputs": compared.inputs.verdict.value,
+        "shifted": list(compared.shifted),
+        "reason": compared.inputs.reason,
+    }
+    if compared.estimate is not None:
+        corrected = compared.estimate.corrected
+        told = compared.estimate.expected if corrected is None else corrected
+        facts["estimated_log_loss"] = round(told, 6)
+    return WindowObserved(
+        start=compared.start,
+        end=compared.end,
+        rows=compared.rows,
+        event_time=compared.end,
+        facts=facts,
+    )
 
 
 def write_waiting(session: Session, incident: str, reason: str) -> None:

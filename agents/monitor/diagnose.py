@@ -13,6 +13,8 @@ from agents.memory import TargetMemory
 from agents.monitor.canary import judge
 from agents.monitor.drift import predictions_judgement, standing
 from agents.monitor.performance import judged_performance, label_judgement
+from agents.monitor.service import Pulse
+from agents.monitor.slices import judged_slices, worst
 from agents.ports import Desk
 from agents.served import Served, look
 from agents.windows import parse
@@ -30,9 +32,10 @@ def diagnose_target(
     memory: TargetMemory,
     event_time: str,
     peers: Iterable[Peer] = (),
+    pulse: Pulse | None = None,
 ) -> Diagnosis:
     """The cause that explains best what is known at this event time."""
-    return diagnose(gather(desk, model, memory, event_time, peers))
+    return diagnose(gather(desk, model, memory, event_time, peers, pulse))
 
 
 def diagnosed_facts(found: Diagnosis) -> dict[str, Scalar]:
@@ -47,11 +50,15 @@ def gather(
     memory: TargetMemory,
     event_time: str,
     peers: Iterable[Peer] = (),
+    pulse: Pulse | None = None,
 ) -> Evidence:
-    """Everything known about the target: from memory, the world, and the other targets."""
+    """Everything known about the target: from memory, the world, the other targets, and how the
+    champion answered lately."""
     served = look(desk, model, memory)
     performance = judged_performance(model, memory)
+    slices = judged_slices(model, memory)
     inputs = standing(memory.drift)
+    errors, slow = pulse.judge(model) if pulse else (None, None)
     skew, log = _skew(desk, model, memory, served)
     return Evidence(
         target=model.target,
@@ -60,10 +67,15 @@ def gather(
         shifted=inputs.shifted if inputs else (),
         labels=label_judgement(model, memory, served.champion),
         predictions=predictions_judgement(memory.drift),
-        degraded=_degraded(performance),
-        excess=performance.miscalibrated if performance else None,
+        degraded=_degraded(performance, slices),
+        excess=worst(
+            performance.miscalibrated if performance else None,
+            {name: found.miscalibrated for name, found in slices.items()},
+        ),
         disagreement=disagreement(performance, model.spec.evidence.loss_tolerance),
         skew=skew,
+        latency=slow,
+        errors=errors,
         release=_harmful_canary(model, memory)
         or _newest(model, served.champion, memory, event_time),
         platform=(*_platform(desk, model, served), log),
@@ -85,7 +97,9 @@ def peer_of(model: ManagedModel, memory: TargetMemory) -> Peer:
     )
 
 
-def _degraded(performance: PerformanceEvidence | None) -> Judgement | None:
+def _degraded(
+    performance: PerformanceEvidence | None, slices: dict[str, PerformanceEvidence]
+) -> Judgement | None:
     """Whether the loss is up, where that says something.
 
     A loss within its reference does not clear a model whose own probabilities are proved wrong: the
@@ -93,10 +107,12 @@ def _degraded(performance: PerformanceEvidence | None) -> Judgement | None:
     """
     if performance is None:
         return None
-    is_wrong = performance.miscalibrated.verdict is Verdict.HARMFUL
-    if is_wrong and performance.degraded.verdict is Verdict.HEALTHY:
+    found = worst(performance.degraded, {n: one.degraded for n, one in slices.items()})
+    all_judged = (performance, *slices.values())
+    is_wrong = any(one.miscalibrated.verdict is Verdict.HARMFUL for one in all_judged)
+    if is_wrong and found is not None and found.verdict is Verdict.HEALTHY:
         return None
-    return performance.degraded
+    return found
 
 
 def _data_faults(memory: TargetMemory) -> tuple[DataFault, ...] | None:

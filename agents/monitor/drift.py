@@ -18,6 +18,7 @@ from tools.managed_model import ManagedModel
 from tools.prediction_log import LogExtent
 from tools.served_profile import read_reference, window_profile
 from tools.statistics.drift import compare
+from tools.statistics.performance import estimate_without_labels
 from tools.statistics.seasons import SeasonalReference
 from tools.statistics.sequential_drift import SPANS, comparison_alpha
 from tools.statistics.verdict import Judgement, Verdict
@@ -129,6 +130,7 @@ def _after(
     if memory.is_distrusted(start.isoformat(), end.isoformat()):
         return watch, []
     seen = watch.seen + 1
+    labelled = memory.performance if memory.performance_version == watch.version else None
     newest = {one.span: one for one in watch.newest}
     new = []
     for span in SPANS:
@@ -137,7 +139,9 @@ def _after(
         since = end - span * model.spec.evidence.window
         some = believed(between(rows, since, end), memory)
         if len(some):
-            newest[span] = _compare(some, model, reference, span, (since, end))
+            told = _compare(some, model, reference, span, (since, end))
+            estimate = estimate_without_labels(some["probability"].to_numpy(float), labelled)
+            newest[span] = told.model_copy(update={"estimate": estimate})
             new.append(newest[span])
     kept = tuple(newest[span] for span in sorted(newest))
     return watch.model_copy(update={"seen": seen, "newest": kept}), new

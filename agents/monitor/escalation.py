@@ -7,7 +7,7 @@ from agents.facts import CAUSE, QUALITY, RETRAINING
 from agents.memory import TargetMemory
 from agents.ports import Desk
 from tools.managed_model import ManagedModel
-from tools.statistics.betting import RestartedBets
+from tools.statistics.performance import PerformanceProcess
 from tools.statistics.verdict import Verdict
 
 DRIFTS = ("concept_drift", "covariate_drift", "label_drift", "prediction_drift")
@@ -42,18 +42,31 @@ class LeaveAlone:
         )
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
-        # The alarm is spent on this decision: only new evidence may raise it again. What speaks
-        # against the model itself, and is not proved yet, goes on counting.
-        performance = memory.performance
+        # The alarm is spent on this decision: only new evidence may raise it again.
+        performance, alpha = memory.performance, call.model.spec.evidence.alpha
+        slices = {name: _anew(process, alpha) for name, process in memory.slices.items()}
         if performance is not None:
-            performance = performance.model_copy(update={"degraded": RestartedBets()})
-            judged = performance.judge(alpha=call.model.spec.evidence.alpha)
+            performance = performance.anew()
+            judged = performance.judge(alpha=alpha)
             if judged.miscalibrated.verdict is Verdict.HARMFUL:
                 performance = None
         return Receipt(
             detail="nothing is changed; the loss is counted anew from here",
-            memory=memory.model_copy(update={"performance": performance}),
+            memory=memory.model_copy(update={"performance": performance, "slices": slices}),
         )
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
         return Verification(holds=Holds.HOLDS, detail="nothing was changed")
+
+
+def _anew(process: PerformanceProcess, alpha: float) -> PerformanceProcess:
+    """A slice counted from here; one that was proved wrong begins from nothing."""
+    counted = process.anew()
+    if counted.judge(alpha=alpha).miscalibrated.verdict is Verdict.HARMFUL:
+        return PerformanceProcess(
+            reference_loss=process.reference_loss,
+            tolerance=process.tolerance,
+            min_label_rate=process.min_label_rate,
+            keeps=process.keeps,
+        )
+    return counted

@@ -9,6 +9,7 @@ import numpy as np
 
 from agents.memory import Probation, TargetMemory
 from agents.monitor.drift import windows_per_month
+from agents.monitor.slices import count_slices, slices_of
 from agents.ports import Desk
 from agents.served import Served
 from agents.windows import between, complete_windows, parse
@@ -55,10 +56,18 @@ def judge_matured_windows(
     windows = list(complete_windows(after, matured, model.spec.evidence.window))
     if not windows:
         return memory, ()
-    rows = _matured_rows(desk, model, windows, extent.watermark, version=champion.version)
+    rows = _matured_rows(
+        desk,
+        model,
+        windows,
+        extent.watermark,
+        version=champion.version,
+        columns=model.spec.watched_slices,
+    )
     judged: list[JudgedWindow] = []
     for start, end in windows:
-        window = _summary(_believed(rows, memory, start, end))
+        inside = _believed(rows, memory, start, end)
+        window = _summary(inside)
         if window.matured:
             judged.append(
                 JudgedWindow(
@@ -68,7 +77,7 @@ def judge_matured_windows(
                     window=window,
                 )
             )
-        memory = _count(memory, window, end)
+        memory = count_slices(_count(memory, window, end), inside)
     return memory, tuple(judged)
 
 
@@ -135,11 +144,15 @@ def begin_probation(
 
 
 def judged_performance(model: ManagedModel, memory: TargetMemory) -> PerformanceEvidence | None:
-    """Both questions about the champion's matured labels; None before the first window."""
+    """Both questions about the champion's matured labels; None before the first window.
+
+    Half of alpha belongs to the slices where there are any.
+    """
     process = memory.performance
     if process is None or not process.windows:
         return None
-    return process.judge(alpha=model.spec.evidence.alpha)
+    alpha = model.spec.evidence.alpha
+    return process.judge(alpha=alpha / 2 if memory.slices else alpha)
 
 
 def label_judgement(
@@ -177,7 +190,11 @@ def _for_champion(
         min_label_rate=model.spec.label.min_rate,
     )
     return memory.model_copy(
-        update={"performance": process, "performance_version": champion.version}
+        update={
+            "performance": process,
+            "performance_version": champion.version,
+            "slices": slices_of(model, champion),
+        }
     )
 
 

@@ -22,6 +22,8 @@ from agents.facts import (
     Scalar,
 )
 from agents.memory import TargetMemory
+from agents.monitor.performance import judged_performance
+from agents.monitor.slices import judged_slices
 from agents.served import Served
 from tools.managed_model import ManagedModel
 from tools.statistics.verdict import Verdict
@@ -63,13 +65,13 @@ def _is_masked(served: Served) -> bool:
 
 
 def _quality(model: ManagedModel, memory: TargetMemory) -> Scalar:
-    """Degraded is proved harm; without any label yet nothing is known."""
-    process = memory.performance
-    if process is None or not process.windows:
+    """Degraded is proved harm, of all or in one slice; without any label yet nothing is known."""
+    whole = judged_performance(model, memory)
+    if whole is None:
         return UNKNOWN
-    found = process.judge(alpha=model.spec.evidence.alpha)
-    if Verdict.HARMFUL in (found.degraded.verdict, found.miscalibrated.verdict):
-        return "degraded"
+    for found in (whole, *judged_slices(model, memory).values()):
+        if Verdict.HARMFUL in (found.degraded.verdict, found.miscalibrated.verdict):
+            return "degraded"
     return "meets"
 
 

@@ -8,12 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from stage import Play, acted
 
 from agents.memory import TargetMemory
 from agents.monitor.drift import standing
-from simulations.population import USUAL, Floats, Logistic, Parcels, Population
+from orchestrator.journal import kinds
+from simulations.population import CHANGED, USUAL, Floats, Logistic, Parcels, Population
 from simulations.rehearsal import incidents_of
 from simulations.releases import Release
 from simulations.world import World
@@ -119,3 +121,43 @@ def test_a_champion_that_serves_something_else_than_its_artifact_is_not_retraine
     assert diagnosis(play.world) == "training_serving_skew"
     assert not TRAINED & set(play.tools())
     play.check()
+
+
+@dataclass(frozen=True)
+class NorthTurned(Logistic):
+    """In one depot, heavy parcels are now the ones in time."""
+
+    def probability(self, rows: pd.DataFrame) -> Floats:
+        usual, turned = super().probability(rows), CHANGED.probability(rows)
+        return np.where(rows["depot"].to_numpy() == "north", turned, usual)
+
+
+def test_a_model_that_fails_one_depot_only_is_found_by_the_slice(tmp_path: Path) -> None:
+    """What a third of the users suffer is diluted in the whole; the slice is named."""
+    play = Play.begin(tmp_path, evidence={"slices": ["depot"]})
+    assert sorted(remembered(play.world).slices) == ["depot=east", "depot=north", "depot=west"]
+
+    play.world.become(NorthTurned())
+    play.until_closed()
+
+    (incident,) = incidents_of(play.world)
+    assert (incident.diagnosis, incident.outcome) == ("concept_drift", "promoted")
+    (made,) = play.world.journal.events(kinds=[kinds.DIAGNOSIS_MADE])
+    assert any("where depot=north" in reason for reason in made.payload["reasons"])
+    play.check()
+
+
+def test_what_comes_in_is_told_with_an_estimate_of_the_loss_before_its_labels(play: Play) -> None:
+    """The journal says of each window how it compares and what its loss will probably be."""
+    play.tick(8)
+    told = [
+        e.payload["facts"]
+        for e in play.world.journal.events(kinds=[kinds.WINDOW_OBSERVED])
+        if "estimated_log_loss" in e.payload["facts"]
+    ]
+    process = remembered(play.world).performance
+    assert process is not None
+    shown = sum(w.loss for w in process.recent) / sum(w.labelled for w in process.recent)
+
+    assert len(told) >= 12
+    assert abs(told[-1]["estimated_log_loss"] - shown) < 0.1

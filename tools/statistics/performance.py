@@ -68,7 +68,14 @@ class PerformanceProcess(Value):
     degraded: RestartedBets = RestartedBets()
     miscalibrated: RestartedBets = RestartedBets()
     windows: int = 0
+    keeps: int = Field(default=RECENT_WINDOWS, ge=2)
+    """How many windows the estimates look back; few where many processes have to be remembered."""
     recent: tuple[MaturedWindow, ...] = ()
+
+    def anew(self) -> PerformanceProcess:
+        """An alarm of the loss that was answered is spent; what speaks against the model itself,
+        and is not proved yet, goes on counting."""
+        return self.model_copy(update={"degraded": RestartedBets()})
 
     def update(self, window: MaturedWindow) -> PerformanceProcess:
         """The process after one more window; a window short of labels is noted, not bet on."""
@@ -80,7 +87,7 @@ class PerformanceProcess(Value):
                 "degraded": bets[0],
                 "miscalibrated": bets[1],
                 "windows": self.windows + 1,
-                "recent": (*self.recent, window)[-RECENT_WINDOWS:],
+                "recent": (*self.recent, window)[-self.keeps :],
             }
         )
 
