@@ -8,6 +8,7 @@ from typing import TextIO
 
 import click
 
+from orchestrator.cli.audit_replay import replay
 from orchestrator.cli.home import home_option, open_journal
 from orchestrator.cli.timeline import print_timeline
 from orchestrator.journal import kinds
@@ -33,6 +34,9 @@ _keys_option = click.option(
 @click.group()
 def audit() -> None:
     """Show and verify the journal."""
+
+
+audit.add_command(replay)
 
 
 @audit.command()
