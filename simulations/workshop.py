@@ -150,7 +150,14 @@ class Workshop:
         if data and not all(result.passed for result in results):
             refused = [f"{r.name}: {r.detail or r.value}" for r in results if not r.passed]
             return {"passed": False, "refused": refused}
-        reference = build_reference(held, ours, labels, spec.schema_)
+        reference = build_reference(
+            held,
+            ours,
+            labels,
+            spec.schema_,
+            window=spec.evidence.window,
+            slices=spec.watched_slices,
+        )
         made = Made(model, self.usual)
         version = self._register(made, key, digest, results, reference, figures(ours, labels))
         alias = str(data.get("alias", ""))

@@ -12,13 +12,26 @@ import numpy as np
 import pandas as pd
 from stage import Play, acted
 
+from agents.diagnosis import Cause
 from agents.memory import TargetMemory
+from agents.monitor.diagnose import diagnose_target, diagnosed_facts
 from agents.monitor.drift import standing
+from orchestrator.goals import QUALITY_MET
 from orchestrator.journal import kinds
-from simulations.population import CHANGED, USUAL, Floats, Logistic, Parcels, Population
-from simulations.rehearsal import incidents_of
+from orchestrator.planner import NoPlan, make_plan
+from simulations.population import (
+    CHANGED,
+    USUAL,
+    Floats,
+    Logistic,
+    Parcels,
+    Population,
+    parcels_model,
+)
+from simulations.rehearsal import incidents_of, session_of
 from simulations.releases import Release
 from simulations.world import World
+from tools.managed_model import ManagedModel
 from tools.statistics.verdict import Verdict
 
 TRAINED = {"pin_training_data", "retrain_full", "retrain_recent"}
@@ -161,3 +174,39 @@ def test_what_comes_in_is_told_with_an_estimate_of_the_loss_before_its_labels(pl
 
     assert len(told) >= 12
     assert abs(told[-1]["estimated_log_loss"] - shown) < 0.1
+
+
+def neighbour(name: str) -> ManagedModel:
+    document = parcels_model("history.parquet")
+    metadata = document.metadata.model_copy(update={"name": name})
+    return document.model_copy(update={"metadata": metadata})
+
+
+def test_what_several_models_suffer_at_once_is_a_shared_cause_and_trains_none(play: Play) -> None:
+    """Three models read the same scale, which now weighs wrong: upstream, not the models."""
+    play.world.become(Saturating(knee=10.0))
+    make_heavier(play.world, 5.0)
+    play.until(lambda world: acted(world, "pin_training_data"))
+    session = session_of(play.world, holder="controller-1")
+    alone = diagnose_target(session.desk, session.model, session.memory, session.event_time)
+    session.fleet = (session.model, neighbour("boxes"), neighbour("letters"))
+    unseen = session.peers()
+    for other in session.fleet[1:]:
+        session.recorder.of(other.target).write_all([], memory=session.memory)
+    seen = session.peers()
+    together = diagnose_target(
+        session.desk, session.model, session.memory, session.event_time, seen
+    )
+
+    assert alone.cause is Cause.COVARIATE_DRIFT
+    assert [peer.is_known for peer in unseen] == [False, False]
+    assert [peer.shifted for peer in seen] == [("weight",), ("weight",)]
+    assert together.cause is Cause.SHARED_UPSTREAM
+    plan = make_plan(
+        QUALITY_MET.name,
+        QUALITY_MET.reached_when,
+        session.state.values() | diagnosed_facts(together),
+        [o for tool in session.tools.values() for o in tool.operations(session.model)],
+        {},
+    )
+    assert isinstance(plan, NoPlan)
