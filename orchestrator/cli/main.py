@@ -77,6 +77,7 @@ def _plugged() -> dict[str, tuple[str, str]]:
 
 # Summaries of the commands of floors above, which this one must not import.
 SUMMARIES = {
+    "backtest": "Replay one's own history through mendloop, and compare.",
     "demo": "Close the loop on real flights, on this machine.",
     "simulate": (
         "Rehearse incidents in virtual time, and score what mendloop did by the world's own state."
