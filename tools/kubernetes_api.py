@@ -165,6 +165,16 @@ class KubernetesApi:
             query=query,
         )
 
+    def patch_status(self, kind: Kind, namespace: str, name: str, status: Body) -> Body:
+        """Merge into the object's status, which is written apart from its spec."""
+        return self._call(
+            "PATCH",
+            f"{kind.path(namespace, name)}/status",
+            what=_told(kind, namespace, name),
+            body={"status": status},
+            content="application/merge-patch+json",
+        )
+
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
         try:

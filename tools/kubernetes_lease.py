@@ -196,9 +196,9 @@ def _name(target: str) -> str:
     """A DNS name for the target; long ones are cut and told apart by a hash."""
     if not target:
         raise Invalid("expected namespace/name, got nothing", field="target")
-    plain = re.sub(r"[^a-z0-9-]+", ".", f"mendloop-{target}".lower()).strip(".-")
+    plain = re.sub(r"[^a-z0-9]+", "-", f"mendloop-{target}".lower())
     digest = hashlib.sha256(target.encode()).hexdigest()[:8]
-    return f"{plain[:200].strip('.-')}-{digest}"
+    return f"{plain[:200].strip('-')}-{digest}"
 
 
 def _holder(body: Body) -> str:

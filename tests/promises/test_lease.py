@@ -16,7 +16,7 @@ import pytest
 
 from simulations.clock import VirtualClock
 from simulations.lease import MemoryLeases
-from tests.stand_in.kubernetes_api import api_server
+from tests.stand_in.api_servers import open_stand_in
 from tools.errors import Invalid, Refused
 from tools.file_lease import FileLeases
 from tools.kubernetes_api import KubernetesApi
@@ -47,18 +47,15 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def api_url() -> Iterator[str]:
-    with api_server() as (url, _):
-        yield url
+def api() -> Iterator[KubernetesApi]:
+    with open_stand_in() as found:
+        yield found
 
 
-def cluster_world(url: str, namespace: str) -> World:
+def cluster_world(api: KubernetesApi, namespace: str) -> World:
     """Two processes that lead each other on in one namespace."""
     clock = VirtualClock()
-    first, second = (
-        KubernetesLeases(KubernetesApi.at(url), clock, namespace=namespace, ttl_s=10)
-        for _ in range(2)
-    )
+    first, second = (KubernetesLeases(api, clock, namespace=namespace, ttl_s=10) for _ in range(2))
 
     def kill_first() -> None:
         assert second.acquire(TARGET, "b") is None, "a contender watches before it may take over"
@@ -71,7 +68,7 @@ def cluster_world(url: str, namespace: str) -> World:
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """Every adapter; unless it is in memory, each contender has an instance, as processes have."""
     if request.param == "kubernetes":
-        return cluster_world(request.getfixturevalue("api_url"), f"ns-{next(NUMBERS)}")
+        return cluster_world(request.getfixturevalue("api"), f"ns-{next(NUMBERS)}")
     if request.param == "memory":
         clock = VirtualClock()
         shared = MemoryLeases(clock, ttl_s=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import threading
@@ -17,11 +18,13 @@ from infra.embedded.home import Home
 from infra.embedded.platform import start_platform, stop_platform
 from simulations.clock import VirtualClock
 from simulations.traffic import MemoryTraffic
-from tests.stand_in.kubernetes_api import Cluster, api_server
+from tests.stand_in.api_servers import open_stand_in
+from tests.stand_in.kubelet import make_pod, ready
 from tools.envoy import EnvoyTraffic
 from tools.errors import Conflict, Invalid, MendloopError, Refused
 from tools.istio import IstioTraffic
-from tools.kubernetes_api import VIRTUAL_SERVICE, KubernetesApi
+from tools.istio_subsets import IstioSubsets
+from tools.kubernetes_api import POD, SERVICE, VIRTUAL_SERVICE, Exists, KubernetesApi
 from tools.traffic import JsonPatch, RouteDocument
 from tools.virtual_service import virtual_service
 
@@ -38,30 +41,33 @@ class World:
         edit: Callable[[str, JsonPatch], None],
         pass_time: Callable[[], None],
         publish: Callable[[str, str], None],
+        namespace: str = "default",
     ) -> None:
         self.traffic, self.edit_by_hand, self.pass_time = traffic, edit, pass_time
-        self.name = next(NAMES)
-        self.target = f"default/{self.name}"
+        self.namespace, self.name = namespace, next(NAMES)
+        self.target = f"{namespace}/{self.name}"
         for version in ("1", "2"):
             publish(self.target, version)
         traffic.create(self.document())
 
     def document(self) -> dict[str, Any]:
-        return virtual_service("default", self.name, host=self.name, version="1", hosts=[self.name])
+        return virtual_service(
+            self.namespace, self.name, host=self.name, version="1", hosts=[self.name]
+        )
 
     def read(self) -> RouteDocument:
-        return self.traffic.read("default", self.name)
+        return self.traffic.read(self.namespace, self.name)
 
     def patch(self, operations: JsonPatch, resource_version: str | None = None) -> RouteDocument:
         version = resource_version or self.read().resource_version
-        return self.traffic.patch("default", self.name, operations, resource_version=version)
+        return self.traffic.patch(self.namespace, self.name, operations, resource_version=version)
 
     def follows(self, document: RouteDocument) -> bool:
         """Whether the data plane routes by the document within the deadline."""
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
             version = document.resource_version
-            applied = self.traffic.applied("default", self.name, resource_version=version)
+            applied = self.traffic.applied(self.namespace, self.name, resource_version=version)
             if applied or (applied is None and isinstance(self.traffic, IstioTraffic)):
                 return True  # Istio does not say; see test_observed_share.py for what does
             self.pass_time()
@@ -77,8 +83,8 @@ def platform_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def api_url() -> Iterator[tuple[str, Cluster]]:
-    with api_server() as found:
+def api() -> Iterator[KubernetesApi]:
+    with open_stand_in() as found:
         yield found
 
 
@@ -86,7 +92,7 @@ def api_url() -> Iterator[tuple[str, Cluster]]:
 def world(request: pytest.FixtureRequest) -> World:
     """Every adapter, each with a fresh document."""
     if request.param == "istio":
-        return istio_world(*request.getfixturevalue("api_url"))
+        return istio_world(request.getfixturevalue("api"), "default")
     return published_world(request, request.param)
 
 
@@ -117,33 +123,29 @@ def published_world(request: pytest.FixtureRequest, adapter: str) -> World:
     )
 
 
-def istio_world(url: str, cluster: Cluster) -> World:
-    api = KubernetesApi.at(url)
+def istio_world(api: KubernetesApi, namespace: str) -> World:
+    """Documents in an API server."""
     return World(
         IstioTraffic(api),
-        lambda name, operations: void(api.patch(VIRTUAL_SERVICE, "default", name, operations)),
+        lambda name, operations: void(api.patch(VIRTUAL_SERVICE, namespace, name, operations)),
         lambda: None,
-        lambda target, version: serve(cluster, target, version),
+        lambda target, version: serve(api, target, version),
+        namespace,
     )
 
 
-def serve(cluster: Cluster, target: str, version: str) -> None:
+def serve(api: KubernetesApi, target: str, version: str) -> None:
     """A ready pod for the version, reachable by a subset, as a platform team would have it."""
     namespace, host = target.split("/", 1)
     meta = {"namespace": namespace, "name": host}
-    selector = {"app": host}
-    cluster.put(
-        ("", "services", namespace, host), {"metadata": meta, "spec": {"selector": selector}}
-    )
-    labels = {"app": host, "version": f"v{version}"}
-    pod = {"namespace": namespace, "name": f"{host}-v{version}", "labels": labels}
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    cluster.put(("", "pods", namespace, pod["name"]), {"metadata": pod, "status": ready})
-    key = ("networking.istio.io", "destinationrules", namespace, host)
-    rule = cluster.objects.get(key, {"metadata": meta, "spec": {"host": host, "subsets": []}})
-    subset = {"name": f"v{version}", "labels": {"version": f"v{version}"}}
-    spec = {**rule["spec"], "subsets": [*rule["spec"]["subsets"], subset]}
-    cluster.put(key, {**rule, "spec": spec})
+    spec = {"selector": {"app": host}, "ports": [{"name": "http", "port": 80}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+    with contextlib.suppress(Exists):
+        api.create(SERVICE, service)
+    pod = f"{host}-v{version}"
+    make_pod(api, namespace, pod, {"labels": {"app": host, "version": f"v{version}"}})
+    api.patch_status(POD, namespace, pod, {"conditions": [ready(True)]})
+    IstioSubsets(api).publish(target, version, "")
 
 
 def void(_: object) -> None:
@@ -188,10 +190,10 @@ def test_creating_twice_changes_nothing(world: World) -> None:
 
 def test_an_unknown_document_is_invalid(world: World) -> None:
     """Reading and patching what does not exist says so."""
-    with pytest.raises(Invalid, match="default/nobody"):
-        world.traffic.read("default", "nobody")
-    with pytest.raises(Invalid, match="default/nobody"):
-        world.traffic.patch("default", "nobody", timeout("9s"), resource_version="1")
+    with pytest.raises(Invalid, match=f"{world.namespace}/nobody"):
+        world.traffic.read(world.namespace, "nobody")
+    with pytest.raises(Invalid, match=f"{world.namespace}/nobody"):
+        world.traffic.patch(world.namespace, "nobody", timeout("9s"), resource_version="1")
 
 
 def test_a_patch_is_stored_and_followed(world: World) -> None:
@@ -216,7 +218,7 @@ def test_the_data_plane_does_not_claim_what_it_was_never_told(world: World) -> N
     """A revision that nobody has written yet is not applied."""
     revision = int(world.patch(timeout("9s")).resource_version) + 1
 
-    applied = world.traffic.applied("default", world.name, resource_version=str(revision))
+    applied = world.traffic.applied(world.namespace, world.name, resource_version=str(revision))
     assert applied is not True
 
 

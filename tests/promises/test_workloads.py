@@ -15,8 +15,8 @@ import pytest
 
 from simulations.clock import VirtualClock
 from simulations.workloads import MemoryWorkloads
+from tests.stand_in.api_servers import open_stand_in
 from tests.stand_in.kubelet import Kubelet
-from tests.stand_in.kubernetes_api import api_server
 from tools.errors import Invalid, Refused
 from tools.kubernetes_api import KubernetesApi
 from tools.kubernetes_manifests import ServerTemplate, server_name
@@ -56,15 +56,16 @@ class World:
         request: Callable[[str, str], ServerRequest],
         crash: Callable[[str], None],
         pass_time: Callable[[float], None],
+        target: str = TARGET,
     ) -> None:
-        self.workloads, self.endpoints = workloads, endpoints
+        self.workloads, self.endpoints, self.target = workloads, endpoints, target
         self.request, self.crash, self.pass_time = request, crash, pass_time
 
     def start(self, version: str = "1", digest: str = "aa", key: str = "k") -> ServerState:
         return self.workloads.start(self.request(version, digest), key=key, token=1)
 
     def read(self, version: str = "1") -> ServerState:
-        return self.workloads.read(TARGET, version)
+        return self.workloads.read(self.target, version)
 
     def until(self, phase: ServerPhase, version: str = "1") -> ServerState:
         """The state once it has this phase; fails with the last state at the deadline."""
@@ -97,8 +98,8 @@ def artifact(folder: Path, digest: str) -> Path:
     return path
 
 
-def request_for(path: Path, version: str, digest: str) -> ServerRequest:
-    return ServerRequest(target=TARGET, version=version, artifact=path, artifact_digest=digest)
+def request_for(path: Path, version: str, digest: str, target: str = TARGET) -> ServerRequest:
+    return ServerRequest(target=target, version=version, artifact=path, artifact_digest=digest)
 
 
 @pytest.fixture
@@ -153,24 +154,26 @@ def process_world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def cluster_world() -> Iterator[World]:
+    with open_stand_in() as api:
+        yield world_in(api, "default")
+
+
+def world_in(api: KubernetesApi, namespace: str) -> World:
     """Deployments over HTTP; a stand-in plays the kubelet, whose time the test passes."""
-    with api_server() as (url, cluster):
-        kubelet, endpoints = Kubelet(cluster), Endpoints()
-        template = ServerTemplate(model="flights", image="registry.example/serving@sha256:0")
-        workloads = KubernetesWorkloads(
-            KubernetesApi.at(url), {TARGET: template}, endpoints=endpoints, health=kubelet.health
-        )
-        yield World(
-            workloads,
-            endpoints,
-            lambda version, digest: request_for(Path("artifact"), version, digest),
-            lambda version: kubelet.crash(*server_place(version)),
-            kubelet.pass_time,
-        )
-
-
-def server_place(version: str) -> tuple[str, str]:
-    return TARGET.partition("/")[0], server_name(TARGET, version)
+    target = f"{namespace}/flights"
+    kubelet, endpoints = Kubelet(api, namespace), Endpoints()
+    template = ServerTemplate(model="flights", image="registry.example/serving@sha256:0")
+    workloads = KubernetesWorkloads(
+        api, {target: template}, endpoints=endpoints, health=kubelet.health
+    )
+    return World(
+        workloads,
+        endpoints,
+        lambda version, digest: request_for(Path("artifact"), version, digest, target),
+        lambda version: kubelet.crash(server_name(target, version)),
+        kubelet.pass_time,
+        target,
+    )
 
 
 @pytest.fixture(params=["process", "memory", "cluster"])
@@ -183,7 +186,7 @@ def world(request: pytest.FixtureRequest) -> World:
 def test_what_was_never_made_is_absent(world: World) -> None:
     """Reading asks for nothing to exist."""
     assert world.read().phase is ServerPhase.ABSENT
-    assert world.workloads.servers(TARGET) == ()
+    assert world.workloads.servers(world.target) == ()
 
 
 def test_a_started_server_becomes_ready(world: World) -> None:
@@ -211,7 +214,7 @@ def test_starting_twice_makes_one_server(world: World) -> None:
     again = world.start(key="k2")
 
     assert again == first
-    assert world.workloads.servers(TARGET) == (first,)
+    assert world.workloads.servers(world.target) == (first,)
 
 
 def test_a_version_serves_one_artifact(world: World) -> None:
@@ -233,12 +236,12 @@ def test_a_superseded_owner_may_not_write(world: World) -> None:
     with pytest.raises(Refused, match="token"):
         workloads.start(world.request("2", "bb"), key="k", token=4)
     with pytest.raises(Refused, match="token"):
-        workloads.configure(TARGET, "1", ServingConfig(masked=("x",)), key="k", token=4)
+        workloads.configure(world.target, "1", ServingConfig(masked=("x",)), key="k", token=4)
     with pytest.raises(Refused, match="token"):
-        workloads.restart(TARGET, "1", key="k", token=4)
+        workloads.restart(world.target, "1", key="k", token=4)
     with pytest.raises(Refused, match="token"):
-        workloads.stop(TARGET, "1", key="k", token=4)
-    assert workloads.servers(TARGET) == (before,)
+        workloads.stop(world.target, "1", key="k", token=4)
+    assert workloads.servers(world.target) == (before,)
 
 
 def test_a_crashed_server_is_restarted_where_it_was(world: World) -> None:
@@ -276,10 +279,10 @@ def test_a_restart_leaves_failed_once_per_key(world: World) -> None:
             world.until(ServerPhase.READY)
             world.crash("1")
             world.until(ServerPhase.FAILED if count == 3 else ServerPhase.STARTING)
-        state = world.workloads.restart(TARGET, "1", key="again", token=1)
+        state = world.workloads.restart(world.target, "1", key="again", token=1)
 
     assert state.phase is ServerPhase.FAILED
-    world.workloads.restart(TARGET, "1", key="another", token=1)
+    world.workloads.restart(world.target, "1", key="another", token=1)
     world.until(ServerPhase.READY)
 
 
@@ -288,7 +291,7 @@ def test_a_configuration_is_followed_and_read_back(world: World) -> None:
     world.start()
     world.until(ServerPhase.READY)
     config = ServingConfig(masked=("temp", "wind"))
-    world.workloads.configure(TARGET, "1", config, key="c", token=1)
+    world.workloads.configure(world.target, "1", config, key="c", token=1)
     assert world.until(ServerPhase.READY).config == config
 
     world.crash("1")
@@ -299,9 +302,9 @@ def test_a_configuration_is_followed_and_read_back(world: World) -> None:
 def test_only_existing_servers_are_configured_or_restarted(world: World) -> None:
     """The message says what to do."""
     with pytest.raises(Invalid, match="start it first"):
-        world.workloads.configure(TARGET, "1", ServingConfig(), key="c", token=1)
+        world.workloads.configure(world.target, "1", ServingConfig(), key="c", token=1)
     with pytest.raises(Invalid, match="start it first"):
-        world.workloads.restart(TARGET, "1", key="r", token=1)
+        world.workloads.restart(world.target, "1", key="r", token=1)
 
 
 def test_a_stopped_server_is_absent(world: World) -> None:
@@ -309,10 +312,10 @@ def test_a_stopped_server_is_absent(world: World) -> None:
     world.start()
     world.until(ServerPhase.READY)
     for _ in range(2):
-        assert world.workloads.stop(TARGET, "1", key="s", token=1).phase is ServerPhase.ABSENT
+        assert world.workloads.stop(world.target, "1", key="s", token=1).phase is ServerPhase.ABSENT
 
     assert world.read().phase is ServerPhase.ABSENT
-    assert world.workloads.servers(TARGET) == ()
+    assert world.workloads.servers(world.target) == ()
     assert world.endpoints.published == {}
     world.start(digest="bb", key="k2")
     assert world.until(ServerPhase.READY).artifact_digest == "bb"
@@ -325,7 +328,7 @@ def test_a_server_with_a_share_is_not_stopped(world: World) -> None:
     world.endpoints.routed.add("1")
 
     with pytest.raises(Refused, match="has a share"):
-        world.workloads.stop(TARGET, "1", key="s", token=1)
+        world.workloads.stop(world.target, "1", key="s", token=1)
     assert world.read().phase is ServerPhase.READY
     world.crash("1")
     world.until(ServerPhase.STARTING)
@@ -337,7 +340,7 @@ def test_servers_are_listed_in_the_order_of_their_versions(world: World) -> None
     for version in ("10", "9"):
         world.start(version)
 
-    assert [server.version for server in world.workloads.servers(TARGET)] == ["9", "10"]
+    assert [server.version for server in world.workloads.servers(world.target)] == ["9", "10"]
 
 
 def test_a_server_that_never_loads_is_not_ready(memory_world: World) -> None:

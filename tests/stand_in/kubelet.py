@@ -1,4 +1,7 @@
-"""Plays deployment controller and kubelet for the stand-in API server: pods load and crash."""
+"""Plays deployment controller and kubelet for an API server that has neither: pods load and crash.
+
+It speaks to the API server like they do, so it serves the stand-in and a real one alike.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.stand_in.kubernetes_api import Cluster
+from tools.kubernetes_api import CONFIG_MAP, DEPLOYMENT, POD, Exists, KubernetesApi
+from tools.kubernetes_manifests import DIGEST, RESTART
 
 Body = dict[str, Any]
 LOAD_S = 2.0
@@ -17,6 +21,7 @@ MAX_RESTARTS = 3
 
 @dataclass
 class _Running:
+    pod: str
     restart: str
     started_s: float
     restarts: int = 0
@@ -24,11 +29,12 @@ class _Running:
 
 
 class Kubelet:
-    """One pod per Deployment. ``step`` brings the cluster to the time ``now_s``."""
+    """One pod per Deployment of a namespace. ``step`` brings the cluster to the time ``now_s``."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._pods: dict[tuple[str, str], _Running] = {}
+    def __init__(self, api: KubernetesApi, namespace: str) -> None:
+        self._api, self._namespace = api, namespace
+        self._pods: dict[str, _Running] = {}
+        self._made = 0
         self.now_s = 0.0
 
     def pass_time(self, seconds: float) -> None:
@@ -36,79 +42,82 @@ class Kubelet:
         self.now_s += seconds
         self.step()
 
-    def crash(self, namespace: str, name: str) -> None:
-        """The server's process dies."""
-        self._pods[(namespace, name)].crashed_s = self.now_s
+    def crash(self, name: str) -> None:
+        """The process of a Deployment's server dies."""
+        self._pods[name].crashed_s = self.now_s
         self.step()
-
-    def step(self) -> None:
-        """Pods for Deployments, and what became of them."""
-        with self._cluster.changed:
-            deployments = {
-                (key[2], key[3]): body
-                for key, body in self._cluster.objects.items()
-                if key[:2] == ("apps", "deployments")
-            }
-        for gone in set(self._pods) - set(deployments):
-            del self._pods[gone]
-            self._cluster.remove(("", "pods", *gone))
-        for place, deployment in deployments.items():
-            self._run(place, deployment)
 
     def health(self, pod: Body) -> Body:
         """What the server in the pod says of itself: its mounted configuration, its artifact."""
-        meta = pod["metadata"]
-        place = (meta["namespace"], meta["name"])
-        config = self._cluster.objects[("", "configmaps", *place)]["data"]["config.json"]
-        deployment = self._cluster.objects[("apps", "deployments", *place)]
-        digest = deployment["metadata"]["annotations"]["mendloop.dev/artifact-digest"]
+        name = next(name for name, run in self._pods.items() if run.pod == pod["metadata"]["name"])
+        config = self._api.read(CONFIG_MAP, self._namespace, name)["data"]["config.json"]
+        deployment = self._api.read(DEPLOYMENT, self._namespace, name)
+        digest = deployment["metadata"]["annotations"][DIGEST]
         return {"config": json.loads(config), "artifact_digest": digest}
 
-    def _run(self, place: tuple[str, str], deployment: Body) -> None:
-        template = deployment["spec"]["template"]["metadata"]
-        annotations = template.get("annotations") or {}
-        restart = annotations.get("mendloop.dev/restart", "")
-        running = self._pods.get(place)
+    def step(self) -> None:
+        """Pods for Deployments, and what became of them."""
+        deployments = {
+            body["metadata"]["name"]: body for body in self._api.list(DEPLOYMENT, self._namespace)
+        }
+        for gone in set(self._pods) - set(deployments):
+            self._remove(self._pods.pop(gone).pod)
+        for name, deployment in deployments.items():
+            self._run(name, deployment)
+
+    def _run(self, name: str, deployment: Body) -> None:
+        template = deployment["spec"]["template"]
+        restart = (template["metadata"].get("annotations") or {}).get(RESTART, "")
+        running = self._pods.get(name)
         if running is None or running.restart != restart:
-            running = self._pods[place] = _Running(restart=restart, started_s=self.now_s)
+            if running is not None:
+                self._remove(running.pod)
+            self._made += 1
+            running = _Running(f"{name}-{self._made}", restart, started_s=self.now_s)
+            self._pods[name] = running
+            make_pod(self._api, self._namespace, running.pod, template["metadata"])
         may_restart = running.crashed_s is not None and running.restarts < MAX_RESTARTS
         if may_restart and self.now_s - (running.crashed_s or 0.0) >= BACKOFF_S:
             running.restarts += 1
             running.crashed_s, running.started_s = None, self.now_s
         is_up = running.crashed_s is None
         is_ready = is_up and self.now_s - running.started_s >= LOAD_S
-        self._tell(place, template, running, is_up=is_up, is_ready=is_ready)
-        status = {"observedGeneration": deployment["metadata"]["generation"]}
-        if deployment.get("status") != status:
-            key = ("apps", "deployments", *place)
-            self._cluster.put(key, {**deployment, "status": status})
+        self._tell(running, is_up=is_up, is_ready=is_ready)
+        seen = {"observedGeneration": deployment["metadata"]["generation"]}
+        self._api.patch_status(DEPLOYMENT, self._namespace, name, seen)
 
-    def _tell(
-        self,
-        place: tuple[str, str],
-        template: Body,
-        running: _Running,
-        *,
-        is_up: bool,
-        is_ready: bool,
-    ) -> None:
+    def _tell(self, running: _Running, *, is_up: bool, is_ready: bool) -> None:
         crashed = {"waiting": {"reason": "CrashLoopBackOff"}}
-        container = {
+        container: Body = {
             "name": "server",
+            "image": "image",
+            "imageID": "",
+            "ready": is_ready,
             "restartCount": running.restarts,
             "state": {"running": {}} if is_up else crashed,
-            "lastState": {} if is_up else {"terminated": {"reason": "Error", "exitCode": 1}},
         }
-        pod = {
-            "metadata": {
-                "namespace": place[0],
-                "name": place[1],
-                "labels": template["labels"],
-                "annotations": template.get("annotations") or {},
-            },
-            "status": {
-                "conditions": [{"type": "Ready", "status": "True" if is_ready else "False"}],
-                "containerStatuses": [container],
-            },
-        }
-        self._cluster.put(("", "pods", *place), pod)
+        if not is_up:
+            container["lastState"] = {"terminated": {"reason": "Error", "exitCode": 1}}
+        status = {"conditions": [ready(is_ready)], "containerStatuses": [container]}
+        self._api.patch_status(POD, self._namespace, running.pod, status)
+
+    def _remove(self, pod: str) -> None:
+        """A pod without a node is gone at once."""
+        self._api.delete(POD, self._namespace, pod)
+
+
+def make_pod(api: KubernetesApi, namespace: str, name: str, template: Body) -> None:
+    """A pod with the template's labels and annotations, which no node will ever run."""
+    meta = {"namespace": namespace, "name": name, "labels": template["labels"]}
+    if template.get("annotations"):
+        meta["annotations"] = template["annotations"]
+    spec = {"containers": [{"name": "server", "image": "image"}]}
+    try:
+        api.create(POD, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+    except Exists:
+        api.read(POD, namespace, name)
+
+
+def ready(is_ready: bool) -> Body:
+    """The condition that decides whether a pod gets requests."""
+    return {"type": "Ready", "status": "True" if is_ready else "False"}

@@ -29,7 +29,11 @@ class World:
     """A cluster whose servers are routed by Istio."""
 
     def __init__(self, url: str, cluster: Cluster) -> None:
-        self.api, self.cluster, self.kubelet = KubernetesApi.at(url), cluster, Kubelet(cluster)
+        self.api, self.cluster, self.kubelet = (
+            KubernetesApi.at(url),
+            cluster,
+            Kubelet(KubernetesApi.at(url), "default"),
+        )
         self.subsets = IstioSubsets(self.api)
         self.workloads = KubernetesWorkloads(
             self.api, {TARGET: TEMPLATE}, endpoints=self.subsets, health=self.kubelet.health

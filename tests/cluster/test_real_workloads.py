@@ -1,0 +1,22 @@
+"""The workloads port's promises, kept by Deployments in a real API server."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.promises import test_workloads as suite
+from tests.promises.test_workloads import World, world_in
+from tools.kubernetes_api import KubernetesApi
+
+globals().update(
+    {
+        name: claim
+        for name, claim in vars(suite).items()
+        if name.startswith("test_") and "world" in claim.__code__.co_varnames[:1]
+    }
+)
+
+
+@pytest.fixture
+def world(real_api: KubernetesApi, namespace: str) -> World:
+    return world_in(real_api, namespace)
