@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from agents.catalog import all_tools
 from agents.ports import Desk
@@ -12,7 +13,7 @@ from infra.embedded.home import Home
 from orchestrator.controller import Controller, Target
 from orchestrator.journal.signed import SignedJournal
 from orchestrator.kill_switch import STOP_FILE
-from orchestrator.policy_files import builtin_policies
+from orchestrator.rule_folder import RuleFolder
 from tools.clock import Clock, SystemClock
 from tools.envoy import EnvoyTraffic
 from tools.envoy_admin import EnvoyAdmin
@@ -107,8 +108,11 @@ def warm_up(targets: Sequence[Target]) -> None:
             target.desk.log.extent(target.model.target)
 
 
-def embedded_controller(home: Home, targets: Sequence[Target]) -> Controller:
-    """A controller over everything under ``home``."""
+def embedded_controller(
+    home: Home, targets: Sequence[Target], *, policies: Sequence[Path] = ()
+) -> Controller:
+    """A controller over everything under ``home``; its rules are the shipped ones, those in the
+    home and those in the folders ``policies``."""
     import sqlite3
 
     from langgraph.checkpoint.sqlite import SqliteSaver
@@ -122,7 +126,7 @@ def embedded_controller(home: Home, targets: Sequence[Target]) -> Controller:
         journal=SignedJournal(home.journal, at=targets[0].desk.clock.now()),
         checkpointer=SqliteSaver(connection),
         leases=FileLeases(home.leases),
-        policies=builtin_policies(),
+        rules=RuleFolder([home.policies, *policies]),
         tools=all_tools(),
         kill_switch=home.root / STOP_FILE,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from agents.monitor.observe import Observation, observe
 from agents.monitor.service import Pulse
 from agents.ports import Desk
 from agents.windows import parse
+from orchestrator import autonomy
 from orchestrator.goals import GOALS, Goal
 from orchestrator.graph import build_graph
 from orchestrator.incident_book import IncidentBook
@@ -39,10 +41,13 @@ from orchestrator.journal.payloads import (
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Recorder
 from orchestrator.reporting import LEFT_ALONE, TAKEN_OVER, window_lines, write_end
+from orchestrator.rule_folder import RuleFolder
+from orchestrator.rulebook import Rulebook
 from orchestrator.session import Session
 from orchestrator.take_over import Hands, accept, watch_hands
+from orchestrator.track_record import TrackRecord
 from policies.engine import PolicySet
-from tools.errors import MendloopError
+from tools.errors import MendloopError, Unavailable
 from tools.lease import Lease, Leases
 from tools.managed_model import ManagedModel
 from tools.routing import Router
@@ -71,12 +76,14 @@ class Controller:
         journal: Journal,
         checkpointer: BaseCheckpointSaver[Any],
         leases: Leases,
-        policies: PolicySet,
+        policies: PolicySet | None = None,
         tools: Mapping[str, Tool],
         kill_switch: Path,
+        rules: RuleFolder | None = None,
         holder: str = "",
         new_id: Callable[[], str] = lambda: f"inc-{uuid.uuid4().hex[:10]}",
     ) -> None:
+        """``rules`` are read again when their files change; without, ``policies`` stay in force."""
         self.holder = holder or f"controller-{uuid.uuid4().hex[:8]}"
         self._targets = targets
         self._clock = targets[0].desk.clock
@@ -86,7 +93,9 @@ class Controller:
         self._checkpointer = checkpointer
         self._graph = build_graph(checkpointer)
         self._leases = leases
-        self._policies = policies
+        record = TrackRecord(journal, tools)
+        models = [target.model for target in targets]
+        self._rulebook = Rulebook.of(models, record, policies=policies, source=rules)
         self._tools = tools
         self._kill_switch = KillSwitch(kill_switch)
         self._new_id = new_id
@@ -125,6 +134,8 @@ class Controller:
 
     def tick(self) -> None:
         """Look at every target and take its incidents as far as they go now."""
+        with suppress(Unavailable):  # the journal does not take changed rules: asked again
+            self._rulebook.refresh(self.journal, at=self._clock.now(), actor=self.holder)
         for target in self._targets:
             name = target.model.target
             try:
@@ -151,6 +162,7 @@ class Controller:
         if observation.missing:
             self._say_once(session.target, observation.missing)
         self._take_in(session, observation)
+        autonomy.review(session)
         if self._stands_down(session, observation):
             return
         for incident in self._open_incidents(session):
@@ -194,7 +206,7 @@ class Controller:
             desk=target.desk,
             recorder=recorder,
             tools=self._tools,
-            policies=self._policies,
+            rulebook=self._rulebook,
             leases=self._leases,
             lease=lease,
             kill_switch=self._kill_switch,

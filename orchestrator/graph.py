@@ -34,6 +34,8 @@ class IncidentState(TypedDict, total=False):
     """Operation name -> why it is not considered any more in this incident."""
     denied: dict[str, str]
     """Operation name -> which guardrail denied it at the last look; tried again after a wait."""
+    forbidden: dict[str, str]
+    """Operation name -> rules that forbade it while planning, as last written to the journal."""
     plan: list[str]
     """Names of the plan's steps when it was last written to the journal."""
     cause: str

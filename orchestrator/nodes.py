@@ -13,21 +13,23 @@ from agents.diagnosis import diagnose as explain
 from agents.facts import CANARY, CAUSE, DATA_TRUST, RETRAINING, SERVICE, UNKNOWN
 from agents.monitor.diagnose import diagnosed_facts, gather
 from agents.monitor.service import BROKEN
-from orchestrator import awaiting, reporting
+from orchestrator import autonomy, awaiting, reporting
 from orchestrator.goals import RELEASE_DECIDED, TIDY, Goal, goal_named
-from orchestrator.guard import is_transient, rule_on
-from orchestrator.planner import NoPlan, Plan, make_plan
+from orchestrator.guard import rule_on
+from orchestrator.options import Options, options_of
+from orchestrator.planner import NoPlan, Plan
 from orchestrator.reporting import TAKEN_OVER
+from orchestrator.ruling_out import counted, denied, rule_out, taken_back
 from orchestrator.session import Session
 from orchestrator.steps import Acted, StepRecord, check, is_answered, new_step
 from orchestrator.steps import act as carry_out
 from orchestrator.take_over import holder_of, note_taken_over
+from policies.context import PlanContext
 from policies.ruling import Decision
 
 State = dict[str, Any]
 MAX_STEPS = 60
 """Steps of one incident after which a person is asked: a loop is never left running."""
-WITHDRAW = "withdraw_challenger"
 _PROMOTING = {"promote": True, "switch_back": False}
 """Tools after which the incident has a promotion to show, or has one no more."""
 _NO_WAY_BACK = "what is half-way cannot be taken back just now"
@@ -89,19 +91,26 @@ def plan(state: State, session: Session) -> State:
     if giving_up and not (is_model and awaiting.is_half_way(session)):
         return _escalate(giving_up)
     is_last = state.get("steps_taken", 0) >= MAX_STEPS
+    options = _options(state, session, goal)
+    said = {"forbidden": reporting.write_forbidden(session, state, options.forbidden)}
+    held: dict[str, str] = {}
     if is_model and (giving_up or _goes_back(session)):
         awaiting.end_canary(state, session)
-        chosen = _tidy(state, session) or NoPlan(goal=goal.name, missing=(_NO_WAY_BACK,))
+        chosen = _tidy(session, options) or NoPlan(goal=goal.name, missing=(_NO_WAY_BACK,))
     else:
-        chosen = _search(state, session, goal)
+        chosen = options.plan(goal, session.state.values())
+        if isinstance(chosen, NoPlan):
+            held = options.waits_for(goal, session.state.values())
         if is_model and (is_last or isinstance(chosen, NoPlan)):
-            chosen = _tidy(state, session) or chosen
+            if not held:
+                awaiting.end_canary(state, session)
+            chosen = _tidy(session, options) or chosen
     if isinstance(chosen, NoPlan):
-        return _without_plan(state, session, chosen)
+        return said | _without_plan(state, session, chosen, options, held)
     names = [step.name for step in chosen.steps]
     if names != state.get("plan", [])[-len(names) :]:
         reporting.write_plan(session, state["incident"], chosen)
-    return {"plan": names, **_begin(state, session, chosen.steps[0])}
+    return {"plan": names, **said, **_begin(state, session, chosen.steps[0])}
 
 
 def guard(state: State, session: Session) -> State:
@@ -109,12 +118,15 @@ def guard(state: State, session: Session) -> State:
     step = StepRecord.model_validate(state["step"])
     if holder_of(session.recorder.journal, session.target) != "mendloop":
         return {"next": "close", "outcome": TAKEN_OVER}
-    ruling = rule_on(
-        session, step.operation, incident=step.incident, goal=state["goal"], attempt=step.attempt
+    autonomy.review(session, incident=step.incident)
+    plan = PlanContext(goal=state["goal"], tools=tuple(state.get("plan", ())))
+    judged = rule_on(
+        session, step.operation, incident=step.incident, plan=plan, attempt=step.attempt
     )
+    ruling = judged.ruling
     reason = "; ".join(ruling.reasons) or ruling.decision.value
     if reason != state.get("last_ruling") or ruling.decision is Decision.ALLOW:
-        reporting.write_ruling(session, step, ruling)
+        reporting.write_ruling(session, step, judged)
     change = {"last_ruling": reason}
     match ruling.decision:
         case Decision.ALLOW:
@@ -125,12 +137,9 @@ def guard(state: State, session: Session) -> State:
             if "closed" not in found:
                 return change | found
             closed = found.pop("closed")
-            return change | found | _rule_out(state, session, step, closed, for_good=True)
-        case Decision.DENY if is_transient(ruling):
-            denied = {**state.get("denied", {}), step.operation.name: reason}
-            return {"next": "plan", "step": {}, "denied": denied, **change}
+            return change | found | rule_out(state, session, step, closed, for_good=True)
         case Decision.DENY:
-            return change | _rule_out(state, session, step, reason, for_good=True)
+            return change | denied(state, session, step, ruling, reason)
 
 
 def act(state: State, session: Session) -> State:
@@ -146,7 +155,7 @@ def act(state: State, session: Session) -> State:
         case Acted.AGAIN:
             return awaiting.sleep(state, session, detail, because=step.key)
         case Acted.BLOCKED:
-            return _rule_out(state, session, step, detail, for_good=True)
+            return rule_out(state, session, step, detail, for_good=True)
 
 
 def verify(state: State, session: Session) -> State:
@@ -159,16 +168,16 @@ def verify(state: State, session: Session) -> State:
     found = check(session, step)
     match found.holds:
         case Holds.HOLDS:
-            change: State = {"next": "observe", "step": {}, "attempts": _counted(state, step)}
+            change: State = {"next": "observe", "step": {}, "attempts": counted(state, step)}
             if step.operation.tool in _PROMOTING:
                 change["has_promoted"] = _PROMOTING[step.operation.tool]
-            return change | _taken_back(state, session, step)
+            return change | taken_back(state, session, step)
         case Holds.UNKNOWN if _gives_way(session, step):
-            return {"next": "observe", "step": {}, "attempts": _counted(state, step)}
+            return {"next": "observe", "step": {}, "attempts": counted(state, step)}
         case Holds.UNKNOWN:
             return awaiting.sleep(state, session, found.detail, because=step.key)
         case Holds.BROKEN:
-            return _rule_out(state, session, step, found.detail, for_good=False)
+            return rule_out(state, session, step, found.detail, for_good=False)
 
 
 def close(state: State, session: Session) -> State:
@@ -197,30 +206,19 @@ def _is_over(state: State, session: Session, goal: Goal) -> bool:
     return bool(state.get("has_promoted")) and not RELEASE_DECIDED.unmet(facts)
 
 
-def _search(state: State, session: Session, goal: Goal) -> Plan | NoPlan:
-    operations = [
-        operation
-        for tool in session.tools.values()
-        if tool.contract.concern == goal.concern
-        for operation in tool.operations(session.model)
-    ]
-    return make_plan(
-        goal.name,
-        goal.reached_when,
-        session.state.values(),
-        operations,
-        {**state.get("ruled_out", {}), **state.get("denied", {})},
+def _options(state: State, session: Session, goal: Goal) -> Options:
+    return options_of(
+        session,
+        goal,
+        incident=state["incident"],
+        ruled_out=state.get("ruled_out", {}),
+        denied=state.get("denied", {}),
     )
 
 
-def _tidy(state: State, session: Session) -> Plan | None:
-    """Before giving up: no challenger, no canary, no probation is left half-way.
-
-    Traffic that nobody can judge any more is undecided, and goes back.
-    """
-    if not state.get("denied"):
-        awaiting.end_canary(state, session)
-    found = _search(state, session, TIDY)
+def _tidy(session: Session, options: Options) -> Plan | None:
+    """Before giving up: no challenger, no canary, no probation is left half-way."""
+    found = options.plan(TIDY, session.state.values())
     return found if isinstance(found, Plan) and found.steps else None
 
 
@@ -249,59 +247,20 @@ def _begin(state: State, session: Session, operation: Operation) -> State:
     return {"next": "guard", "step": step.model_dump(mode="json"), "steps_taken": number}
 
 
-def _without_plan(state: State, session: Session, failed: NoPlan) -> State:
+def _without_plan(
+    state: State, session: Session, failed: NoPlan, options: Options, held: dict[str, str]
+) -> State:
     """Wait where something outside may open the way again; otherwise a person is needed."""
-    reason = f"no way to '{failed.goal}': {'; '.join(failed.missing)}"
-    denied = state.get("denied", {})
-    if denied:
-        reason = f"{reason}; {'; '.join(f'{n}: {r}' for n, r in sorted(denied.items()))}"
-    because = " ".join(sorted(denied)) or "no plan"
+    blocking = held or options.in_the_way(goal_named(state["goal"]), session.state.values())
+    told = [f"{name}: {reason}" for name, reason in sorted(blocking.items())]
+    reason = "; ".join([f"no way to '{failed.goal}': {'; '.join(failed.missing)}", *told])
+    because = " ".join(sorted(held)) or "no plan"
     if state.get("waiting_for") != because:
         reporting.write_no_plan(session, state["incident"], failed, reason)
-    if denied or session.state.value(DATA_TRUST) != "trusted":
+    if held or session.state.value(DATA_TRUST) != "trusted":
         awaiting.watch_on(state, session)
         return awaiting.sleep(state, session, reason, because=because)
     return _escalate(reason)
-
-
-def _rule_out(
-    state: State, session: Session, step: StepRecord, reason: str, *, for_good: bool
-) -> State:
-    """Close this way, at once or when its attempts are used up, and look again."""
-    name = step.operation.name
-    failures = state.get("failures", {}).get(name, 0) + 1
-    change: State = {
-        "next": "observe",
-        "step": {},
-        "attempts": _counted(state, step),
-        "failures": {**state.get("failures", {}), name: failures},
-    }
-    if for_good or failures >= session.tools[step.operation.tool].contract.max_attempts:
-        change["ruled_out"] = {**state.get("ruled_out", {}), name: reason}
-    return change
-
-
-def _taken_back(state: State, session: Session, step: StepRecord) -> State:
-    """What is learned when a challenger had to go: what made it failed once, and the next one
-    may be tried from the beginning."""
-    if step.operation.tool != WITHDRAW:
-        return {}
-    failures, ruled_out = dict(state.get("failures", {})), dict(state.get("ruled_out", {}))
-    for name in sorted({*state.get("attempts", {}), *failures, *ruled_out}):
-        contract = session.tools[name.partition("(")[0]].contract
-        if contract.is_per_challenger:
-            failures.pop(name, None)
-            ruled_out.pop(name, None)
-        elif contract.undo == WITHDRAW:
-            failures[name] = failures.get(name, 0) + 1
-            if failures[name] >= contract.max_attempts:
-                ruled_out[name] = f"{failures[name]} of its challengers or runs failed"
-    return {"failures": failures, "ruled_out": ruled_out}
-
-
-def _counted(state: State, step: StepRecord) -> dict[str, int]:
-    """The next step of this name is another act, with another key."""
-    return {**state.get("attempts", {}), step.operation.name: step.attempt}
 
 
 def _escalate(reason: str) -> State:

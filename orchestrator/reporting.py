@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from agents.contract import Operation
 from agents.diagnosis import Diagnosis, Evidence
 from agents.memory import Compared
 from agents.monitor.observe import Observation
+from orchestrator.guard import Judged
 from orchestrator.journal import kinds
 from orchestrator.journal.incidents import fold_incidents
 from orchestrator.journal.payloads import (
@@ -29,7 +31,6 @@ from orchestrator.planner import Rejected as Option
 from orchestrator.recorder import Line, document_digest
 from orchestrator.session import Session
 from orchestrator.steps import StepRecord
-from policies.ruling import Ruling
 from tools.values import Value, digest
 
 LEFT_ALONE = "left alone"
@@ -162,16 +163,35 @@ def _inputs(session: Session, found: Plan | NoPlan) -> PlanInputs | None:
     )
 
 
-def write_ruling(session: Session, step: StepRecord, ruling: Ruling) -> None:
-    """What the guardrails said of a step."""
+def write_ruling(session: Session, step: StepRecord, judged: Judged) -> None:
+    """What the guardrails said of a step, and all that they could read."""
+    line = _ruling_line(session, judged, key=step.key)
+    session.remember(None, [line], incident=step.incident)
+
+
+def write_forbidden(
+    session: Session, state: Mapping[str, Any], found: Mapping[str, Judged]
+) -> dict[str, str]:
+    """What the guardrails forbid while planning, where that is new; what is said now, by name."""
+    said = {name: ", ".join(judged.ruling.forbidding) for name, judged in sorted(found.items())}
+    known = state.get("forbidden", {})
+    lines = [_ruling_line(session, found[n]) for n in said if known.get(n) != said[n]]
+    if lines:
+        session.remember(None, lines, incident=state["incident"])
+    return said
+
+
+def _ruling_line(session: Session, judged: Judged, key: str = "") -> Line:
     payload = GuardJudged(
-        tool=step.operation.tool,
-        stage="acting",
-        ruling=ruling,
-        key=step.key,
+        tool=judged.operation.tool,
+        stage=judged.context.stage,
+        ruling=judged.ruling,
+        key=key,
         event_time=session.event_time,
+        policies=session.rulebook.rules.digest,
+        context=judged.context.model_dump(mode="json", exclude_none=True),
     )
-    _write(session, step.incident, kinds.GUARD_JUDGED, "policies", payload)
+    return (kinds.GUARD_JUDGED, "policies", payload)
 
 
 def write_end(session: Session, incident: str, outcome: str, reason: str) -> None:

@@ -19,6 +19,7 @@ from orchestrator.journal.interventions import ApprovalUsed
 from orchestrator.journal.payloads import TrafficShifted
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Line, Recorder
+from orchestrator.rulebook import Rulebook
 from policies.engine import PolicySet
 from tools.errors import Unavailable
 from tools.lease import Lease, Leases
@@ -33,7 +34,8 @@ class Session:
     desk: Desk
     recorder: Recorder
     tools: Mapping[str, Tool]
-    policies: PolicySet
+    rulebook: Rulebook
+    """The rules in force, and what was done to this and the other targets so far."""
     leases: Leases
     lease: Lease
     kill_switch: KillSwitch
@@ -56,6 +58,11 @@ class Session:
     def target(self) -> str:
         """``namespace/name``."""
         return self.model.target
+
+    @property
+    def policies(self) -> PolicySet:
+        """Those in force now."""
+        return self.rulebook.rules.policies
 
     def learn(self, facts: Mapping[str, Scalar], *, source: str) -> None:
         """Take facts into the shared state."""

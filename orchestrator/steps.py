@@ -111,6 +111,16 @@ def act(session: Session, step: StepRecord) -> tuple[Acted, str]:
     return Acted.DONE, receipt.detail
 
 
+def abandon(session: Session, step: StepRecord, reason: str) -> bool:
+    """Answer an intent whose act will not be tried again; False when there was none."""
+    if not _is_written(session, step, kinds.STEP_INTENDED):
+        return False
+    if not is_answered(session, step):
+        detail = f"given up; whether it took effect, the next look says: {reason}"
+        _write_outcome(session, step, "failed", detail=detail)
+    return True
+
+
 def check(session: Session, step: StepRecord) -> Verification:
     """Ask the tool whether its promise holds; past the deadline, unknown becomes broken."""
     tool = session.tools[step.operation.tool]
@@ -188,6 +198,8 @@ def _write_intent(session: Session, step: StepRecord) -> None:
         attempt=step.attempt,
         token=session.lease.token,
         why=_reasons(session, step),
+        minutes=step.operation.cost.minutes,
+        money=step.operation.cost.money,
         event_time=session.event_time,
     )
     lines: list[Line] = [(kinds.STEP_INTENDED, step.operation.agent, intent)]

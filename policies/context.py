@@ -3,7 +3,8 @@
 In a rule's expressions every field goes by its dotted name, such as ``traffic.next_percent``. A
 field that is None is not known; a rule that reads it fails, and a rule that fails denies. A rule
 may test another field first: ``history.same_kind == 0 || history.hours_since_same_kind >= 24.0``.
-Times are UTC; durations are in hours of event time.
+Times are UTC; durations are in hours of event time. The version says what a rule may rely on:
+within ``v1`` fields are added, never removed or given another meaning.
 """
 
 from __future__ import annotations
@@ -12,9 +13,51 @@ from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import AwareDatetime, ConfigDict, model_validator
+from pydantic import AwareDatetime, model_validator
 
-from tools.values import Value, canonical_json
+from policies.context_parts import (
+    BudgetContext,
+    CalendarContext,
+    CandidateContext,
+    ContextValue,
+    DataContext,
+    DiagnosisContext,
+    ErrorBudgetContext,
+    EvidenceContext,
+    FleetContext,
+    HistoryContext,
+    LadderContext,
+    LimitsContext,
+    PauseContext,
+    PlanContext,
+    StepContext,
+    TrafficContext,
+)
+from tools.values import canonical_json
+
+__all__ = [
+    "CONTEXT_VERSION",
+    "MAX_CONTEXT_BYTES",
+    "BudgetContext",
+    "CalendarContext",
+    "CandidateContext",
+    "ContextValue",
+    "DataContext",
+    "DiagnosisContext",
+    "ErrorBudgetContext",
+    "EvidenceContext",
+    "FleetContext",
+    "GuardContext",
+    "HistoryContext",
+    "LadderContext",
+    "LimitsContext",
+    "PauseContext",
+    "PlanContext",
+    "StepContext",
+    "TrafficContext",
+    "declarations",
+    "values_of",
+]
 
 CONTEXT_VERSION = "v1"
 
@@ -22,118 +65,23 @@ MAX_CONTEXT_BYTES = 65_536
 """Rules judge figures and names, not data."""
 
 
-class ContextValue(Value):
-    """Part of the context. NaN and infinity are refused: every comparison with NaN is false, so
-    that a rule written with ``!`` would pass."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class StepContext(ContextValue):
-    """The step that asks for permission."""
-
-    tool: str
-    agent: str
-    arguments: dict[str, Any] = {}
-    changes_production: bool | None = None
-    """Whether it changes what is served or what it is served with."""
-    is_safe_return: bool | None = None
-    """Leads back to a safe state (an undo): budgets, cool-downs, freezes do not hold it up."""
-    risk: float | None = None
-    """Share of traffic or data that it can touch, 0 to 1."""
-    cost_minutes: float | None = None
-    attempt: int | None = None
-
-
-class PlanContext(ContextValue):
-    """The plan that the step belongs to."""
-
-    goal: str | None = None
-    tools: tuple[str, ...] | None = None
-    cost: float | None = None
-
-
-class DiagnosisContext(ContextValue):
-    """What the incident is believed to come from."""
-
-    cause: str | None = None
-    confidence: float | None = None
-
-
-class EvidenceContext(ContextValue):
-    """The latest verdicts, by question: healthy, harmful or unknown."""
-
-    verdicts: dict[str, str] | None = None
-
-
-class DataContext(ContextValue):
-    """Whether what the model is trained on and fed with may be believed."""
-
-    trusted: bool | None = None
-    distrusted_feeds: tuple[str, ...] | None = None
-
-
-class TrafficContext(ContextValue):
-    """Where requests go now and after the step."""
-
-    split: dict[str, int] | None = None
-    """Percent by version."""
-    current_percent: int | None = None
-    """The candidate's share now."""
-    next_percent: int | None = None
-    """The candidate's share after the step."""
-    allowed_percent: int | None = None
-    """The most that the evidence so far and the rollout's steps allow."""
-
-
-class CandidateContext(ContextValue):
-    """The version that would get (more) traffic."""
-
-    version: str | None = None
-    gates_passed: bool | None = None
-    digest_matches: bool | None = None
-    """Its artifact is the one that the registry knows."""
-    ready: bool | None = None
-    """Its server says so, just now."""
-
-
-class BudgetContext(ContextValue):
-    """What was used up, and what there is, per budget period of the target."""
-
-    retrains: int | None = None
-    max_retrains: int | None = None
-
-
-class HistoryContext(ContextValue):
-    """What was done to the target before, in event time."""
-
-    same_kind: int | None = None
-    """How many steps of this kind were completed, ever, outside this incident."""
-    hours_since_same_kind: float | None = None
-    cool_down_hours: float | None = None
-
-
-class PauseContext(ContextValue):
-    """The kill switch and the pause of the target, read just before."""
-
-    active: bool | None = None
-    allows_safe_return: bool = False
-    """Whoever paused said that mendloop may still go back to the safe state."""
-    by: str = ""
-    reason: str = ""
-
-
 class GuardContext(ContextValue):
     """Everything that a rule may read about one step at one moment."""
 
     version: Literal["v1"] = "v1"
+    """Of this context."""
     stage: Literal["planning", "acting"] = "acting"
     """Before a plan is chosen, or immediately before the act."""
     target: str
+    """``namespace/name`` of the served model."""
     incident: str = ""
+    """The incident that the step belongs to."""
     now: AwareDatetime
+    """Wall clock."""
     event_time: AwareDatetime | None = None
+    """Watermark of the prediction log."""
     autonomy: Literal["observe", "propose", "approve", "auto"] | None = None
+    """The rung in force: what the document says, or what has been earned of it."""
     approved: bool = False
     """A person approved exactly this step; the ruling then counts approval as given."""
     facts: dict[str, Any] = {}
@@ -147,6 +95,11 @@ class GuardContext(ContextValue):
     candidate: CandidateContext = CandidateContext()
     budget: BudgetContext = BudgetContext()
     history: HistoryContext = HistoryContext()
+    calendar: CalendarContext = CalendarContext()
+    fleet: FleetContext = FleetContext()
+    error_budget: ErrorBudgetContext = ErrorBudgetContext()
+    limits: LimitsContext = LimitsContext()
+    ladder: LadderContext = LadderContext()
     pause: PauseContext = PauseContext()
 
     @model_validator(mode="after")

@@ -87,6 +87,11 @@ class GuardrailPolicySpec(DocumentValue):
     """A rule that fails (an error, a value that is not known) denies. There is no other choice."""
     action: Literal["Deny", "RequireApproval", "Warn", "Audit"] = "Deny"
     """What a violation leads to."""
+    transient: bool = False
+    """A denial that passes by itself (a freeze, a cool-down): the incident waits for its end.
+    Otherwise the step is ruled out for the incident, and planned around."""
+    replaces_builtin: bool = False
+    """It stands in for the policy of its name that mendloop ships."""
     examples: tuple[Example, ...] = ()
 
     @field_validator("variables")

@@ -120,6 +120,7 @@ def _verdict(
         rule=place,
         result=result,
         action=policy.document.spec.action,
+        transient=policy.document.spec.transient,
         message=message,
         values=values,
     )

@@ -6,8 +6,9 @@ All or nothing: whoever replaces policies in force keeps the old set when this r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
@@ -63,19 +64,26 @@ class PolicySet:
     """SHA-256 over the documents: which rules a decision was made under."""
 
 
-def load_policies(texts: Mapping[str, str]) -> PolicySet:
+def load_policies(
+    texts: Mapping[str, str],
+    *,
+    shipped: Mapping[str, str] = {},
+    kept: Collection[str] = (),
+    other_kinds: Collection[str] = (),
+) -> PolicySet:
     """The policies in ``texts`` (YAML by name of its source, several documents allowed in one).
 
-    Raises Invalid with source, line and column for unknown fields, undeclared names, wrong types
-    and oversize expressions; also for two policies of one name and for no policy at all, which
-    would silently allow everything.
+    They join the ``shipped`` ones, and replace one of them by its name where they say so
+    (``spec.replacesBuiltin``) and it is not among the ``kept``. Documents of ``other_kinds`` are
+    left to their own readers. Raises Invalid with source, line and column for unknown fields,
+    undeclared names, wrong types and oversize expressions; also for two policies of one name and
+    for no policy at all, which would silently allow everything.
     """
-    found: dict[str, CompiledPolicy] = {}
-    for source in sorted(texts):
-        for policy in _compiled(texts[source], source):
-            if policy.name in found:
-                raise Invalid(f"{source}: there is another policy named {policy.name}")
-            found[policy.name] = policy
+    theirs = _by_name(shipped, other_kinds)
+    mine = _by_name(texts, other_kinds)
+    for name, (policy, source) in mine.items():
+        _check_replacement(policy, source, is_shipped=name in theirs, is_kept=name in kept)
+    found = {name: policy for name, (policy, _) in {**theirs, **mine}.items()}
     if not found:
         raise Invalid("no policy was found; without any, everything would be allowed")
     ordered = tuple(found[name] for name in sorted(found))
@@ -84,7 +92,36 @@ def load_policies(texts: Mapping[str, str]) -> PolicySet:
     )
 
 
-def _compiled(text: str, source: str) -> list[CompiledPolicy]:
+def _by_name(
+    texts: Mapping[str, str], other_kinds: Collection[str]
+) -> dict[str, tuple[CompiledPolicy, str]]:
+    found: dict[str, tuple[CompiledPolicy, str]] = {}
+    for source in sorted(texts):
+        for policy in _compiled(texts[source], source, other_kinds):
+            if policy.name in found:
+                raise Invalid(f"{source}: there is another policy named {policy.name}")
+            found[policy.name] = (policy, source)
+    return found
+
+
+def _check_replacement(
+    policy: CompiledPolicy, source: str, *, is_shipped: bool, is_kept: bool
+) -> None:
+    replaces = policy.document.spec.replaces_builtin
+    if is_kept:
+        raise Invalid(f"{source}: {policy.name} keeps a promise of mendloop: choose another name")
+    if is_shipped and not replaces:
+        raise Invalid(
+            f"{source}: mendloop ships a policy named {policy.name}; to replace it, say"
+            " spec.replacesBuiltin: true, to add to it, choose another name"
+        )
+    if replaces and not is_shipped:
+        raise Invalid(
+            f"{source}: spec.replacesBuiltin, but mendloop ships no policy named {policy.name}"
+        )
+
+
+def _compiled(text: str, source: str, other_kinds: Collection[str]) -> list[CompiledPolicy]:
     try:
         data = list(yaml.safe_load_all(text))
         where = places(text)
@@ -93,8 +130,18 @@ def _compiled(text: str, source: str) -> list[CompiledPolicy]:
     return [
         _compile(parse_document(document, GuardrailPolicy, source=source), source, place)
         for document, place in zip(data, where, strict=True)
-        if document is not None
+        if document is not None and not _is_of(document, other_kinds)
     ]
+
+
+def _is_of(document: object, kinds: Collection[str]) -> bool:
+    return isinstance(document, dict) and document.get("kind") in kinds
+
+
+@lru_cache(maxsize=1)
+def _compiler() -> CelCompiler:
+    """Over the context alone; making it costs more than compiling a rule."""
+    return CelCompiler(declarations())
 
 
 class _Workshop:
@@ -103,7 +150,7 @@ class _Workshop:
     def __init__(self, source: str, where: Places) -> None:
         self._source, self._where = source, where
         self._declared = dict(declarations())
-        self._compiler = CelCompiler(self._declared)
+        self._compiler = _compiler()
 
     def compile(
         self, text: str, path: tuple[str | int, ...], returns: str | None = None

@@ -24,6 +24,8 @@ class RuleVerdict(Value):
     """Index of the validation in the policy, from 0."""
     result: Literal["passed", "violated", "error"]
     action: Literal["Deny", "RequireApproval", "Warn", "Audit"]
+    transient: bool = False
+    """Whether a denial by this policy may pass by itself."""
     message: str = ""
     """Why it was violated, for people; or what went wrong in the rule."""
     values: dict[str, Any] = {}
@@ -35,6 +37,26 @@ class Ruling(Value):
 
     decision: Decision
     verdicts: tuple[RuleVerdict, ...] = ()
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether it is denied, and every rule that denies may stop denying by itself."""
+        denying = [
+            v
+            for v in self.verdicts
+            if v.result == "error" or (v.result == "violated" and v.action == "Deny")
+        ]
+        return bool(denying) and all(v.transient for v in denying)
+
+    @property
+    def forbidding(self) -> tuple[str, ...]:
+        """Names of the policies whose rules deny it, errors left out: what a plan must respect.
+
+        A rule that fails while planning (its value is known only later) is asked again right
+        before the act, and denies then.
+        """
+        names = [v.policy for v in self.verdicts if v.result == "violated" and v.action == "Deny"]
+        return tuple(dict.fromkeys(names))
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from orchestrator.journal.incidents import IncidentSummary, fold_incidents
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.policy_files import builtin_policies
 from orchestrator.recorder import Recorder
+from orchestrator.rulebook import Rulebook
 from orchestrator.session import Session
+from orchestrator.track_record import TrackRecord
 from policies.engine import PolicySet
 from simulations.world import World
 
@@ -52,12 +54,13 @@ def session_of(world: World, *, holder: str = "rehearsal") -> Session:
     if lease is None:
         raise ValueError(f"somebody else holds the lease on {world.target}")
     recorder = Recorder(world.watched_journal(), world.clock, world.target)
+    record = TrackRecord(recorder.journal, all_tools())
     session = Session(
         model=world.document,
         desk=world.desk(),
         recorder=recorder,
         tools=all_tools(),
-        policies=_policies(),
+        rulebook=Rulebook.of([world.document], record, policies=_policies()),
         leases=world.leases,
         lease=lease,
         kill_switch=KillSwitch(world.kill_switch),

@@ -11,6 +11,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BeforeValidator,
@@ -46,6 +47,19 @@ Duration = Annotated[
     PlainSerializer(_format_duration),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern}),
 ]
+
+
+Rung = Literal["observe", "propose", "approve", "auto"]
+"""How much mendloop may do by itself, least first."""
+
+
+def checked_zone(name: str) -> str:
+    """``name``, if it is an IANA time zone. Raises ValueError."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"expected an IANA zone such as Europe/Berlin, got {name!r}") from error
+    return name
 
 
 class Metadata(DocumentValue):
@@ -158,10 +172,43 @@ class EvidenceRules(DocumentValue):
     half of alpha is then split over them."""
 
 
+class Budget(DocumentValue):
+    """What mendloop may use up per ``budgetPeriod``; a limit that is left out does not exist."""
+
+    changes: int | None = Field(default=None, ge=0)
+    """Steps that change production."""
+    minutes: float | None = Field(default=None, ge=0)
+    """Expected duration of all steps."""
+    money: float | None = Field(default=None, ge=0)
+    """Expected compute, in minutes of one CPU node."""
+
+
+class ErrorBudget(DocumentValue):
+    """How often the model may miss its loss before mendloop asks people about each change."""
+
+    objective: float = Field(gt=0, lt=1)
+    """Share of the matured windows whose mean loss is to stay within tolerance."""
+    windows: int = Field(default=28, ge=4, le=28)
+    """How many of the newest windows count."""
+
+
+class Ladder(DocumentValue):
+    """Autonomy that is earned: ``autonomy`` above it becomes the highest rung."""
+
+    start: Rung = "observe"
+    """Where a target without a record stands."""
+    incidents: int = Field(default=3, ge=1)
+    """So many incidents in a row closed well on a rung earn the next one."""
+    within: Duration = timedelta(days=90)
+    """Event time in which they must lie."""
+    automatic: bool = True
+    """False: a person takes each rung up (``mendloop autonomy``); going down is never asked for."""
+
+
 class Guardrails(DocumentValue):
     """Limits of one target that the built-in policies read."""
 
-    autonomy: Literal["observe", "propose", "approve", "auto"] = "auto"
+    autonomy: Rung = "auto"
     max_retrains: int = Field(default=6, ge=0)
     """Per ``budget_period`` of event time."""
     budget_period: Duration = timedelta(days=365)
@@ -175,6 +222,22 @@ class Guardrails(DocumentValue):
     approval_unanswered: Literal["undo", "wait", "escalate"] = "undo"
     """When nobody answers: go back to the safe state; ask again for ever; or tell the contact, ask
     once more, and then go back."""
+    budget: Budget = Budget()
+    error_budget: ErrorBudget | None = None
+    ask_before: tuple[str, ...] = ()
+    """Named risks (``irreversible``, ``most-traffic``, ``all-traffic``, ``gives-up-way-back``,
+    ``trains``) and tools before which a person is asked, whatever the autonomy."""
+    ladder: Ladder | None = None
+    """None: autonomy is what it says above."""
+    time_zone: str = "UTC"
+    """IANA zone in which rules read the local time and the weekday."""
+    traffic_weight: float = Field(default=1.0, gt=0)
+    """Its traffic beside the other targets', for limits on the whole fleet."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        return checked_zone(name)
 
 
 class ManagedModelSpec(DocumentValue):

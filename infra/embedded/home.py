@@ -45,6 +45,11 @@ class Home:
         return self.root / "leases"
 
     @property
+    def policies(self) -> Path:
+        """Rules that operators add: ``*.yaml``, followed while the controller runs."""
+        return self.root / "policies"
+
+    @property
     def routes(self) -> Path:
         """VirtualService documents, ``<namespace>.<name>.json``."""
         return self.root / "routes"

@@ -44,13 +44,31 @@ _STANDBY_WARM_S = 5.0
     is_flag=True,
     help="Wait until the home's controller has ended, however it ended, and take over at once.",
 )
+@click.option(
+    "--policies",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with rules of your own, besides HOME/policies; followed while it runs.",
+)
 @click.option("--ticks", default=0, hidden=True, help="Stop after so many ticks (0: never).")
-def run(home: Path, specs: tuple[Path, ...], tick_s: float, standby: bool, ticks: int) -> None:
+def run(
+    home: Path,
+    specs: tuple[Path, ...],
+    tick_s: float,
+    standby: bool,
+    folders: tuple[Path, ...],
+    ticks: int,
+) -> None:
     """Run the controller.
 
     It observes the managed models, opens incidents, and carries them to their end. SIGTERM or
     Ctrl-C end it after the step in hand; open incidents wait for the next run. A home has one
     controller; a second one is refused, or waits as a standby.
+
+    Rules (GuardrailPolicy, ChangeCalendar, FleetLimits documents) in HOME/policies and in the
+    folders of --policies are read again when their files change. Broken ones leave those before in
+    force, and the journal says so.
 
     Example: mendloop run --home .mendloop --spec model.yaml
     """
@@ -71,7 +89,7 @@ def run(home: Path, specs: tuple[Path, ...], tick_s: float, standby: bool, ticks
     with ExitStack() as held:
         if not _take_home(place.root, held, stop, meanwhile=meanwhile):
             return
-        controller = embedded_controller(place, targets)
+        controller = embedded_controller(place, targets, policies=folders)
         controller.start()
         _tick_until(controller.tick, stop, tick_s, ticks)
         controller.stop("told to stop")

@@ -13,6 +13,8 @@ KINDS = {
     "ManagedModel": "tools.managed_model",
     "GuardrailPolicy": "policies.document",
     "GuardContext": "policies.context",
+    "ChangeCalendar": "orchestrator.change_calendar",
+    "FleetLimits": "orchestrator.fleet_limits",
 }
 """Document kind -> module. GuardContext is what the rules of a GuardrailPolicy may read."""
 

@@ -35,6 +35,10 @@ class StepIntended(Payload):
     token: int = 0
     """Fencing token of the lease under which it acts."""
     why: Reasons = Reasons()
+    minutes: float = 0.0
+    """How long it is expected to take."""
+    money: float = 0.0
+    """Compute that it is expected to use, in minutes of one CPU node."""
     event_time: str = ""
 
 

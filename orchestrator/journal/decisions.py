@@ -92,6 +92,11 @@ class GuardJudged(Payload):
     key: str = ""
     """Idempotency key of the step, once it has one."""
     event_time: str = ""
+    policies: str = ""
+    """Digest of the rules in force."""
+    context: Json = {}
+    """``policies.context.GuardContext`` as JSON, without the values that were not known: all that
+    the rules could read."""
 
 
 class EvidenceJudged(Payload):

@@ -38,6 +38,9 @@ APPROVAL_EXPIRED = "approval.expired"
 TARGET_TAKEN_OVER = "target.taken_over"
 TARGET_HANDED_BACK = "target.handed_back"
 BASELINE_ACCEPTED = "baseline.accepted"
+AUTONOMY_CHANGED = "autonomy.changed"
+POLICIES_LOADED = "policies.loaded"
+POLICIES_REJECTED = "policies.rejected"
 
 KINDS: dict[str, str] = {
     CONTROLLER_STARTED: "A controller process began to tick.",
@@ -76,6 +79,9 @@ KINDS: dict[str, str] = {
     TARGET_TAKEN_OVER: "A person changes the target: mendloop stands down and looks on.",
     TARGET_HANDED_BACK: "A person gave the target back to mendloop.",
     BASELINE_ACCEPTED: "What was found after a hand-back counts as mendloop's own state.",
+    AUTONOMY_CHANGED: "A target went up or down the ladder of autonomy.",
+    POLICIES_LOADED: "A set of rules is in force from now on.",
+    POLICIES_REJECTED: "Changed rules are broken: those before stay in force.",
 }
 
 EXPLANATIONS = frozenset(

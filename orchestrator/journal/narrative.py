@@ -195,5 +195,14 @@ _WORDS: dict[str, Callable[[Any], Told]] = {
         what="what was found counts as mendloop's own from here on", why=p.notes
     ),
     kinds.TARGET_PAUSED: _paused,
+    kinds.AUTONOMY_CHANGED: lambda p: Told(
+        what=f"autonomy {p.cause}: {p.before} -> {p.after}", why=(p.reason,)
+    ),
+    kinds.POLICIES_LOADED: lambda p: Told(
+        what=f"rules {p.digest[:12]} in force: {len(p.names)} documents"
+    ),
+    kinds.POLICIES_REJECTED: lambda p: Told(
+        what=f"changed rules are broken; {p.digest[:12]} stay in force", why=(p.error,)
+    ),
     kinds.TARGET_RESUMED: lambda p: Told(what=f"resumed by {p.by}", why=(p.reason,)),
 }

@@ -1,8 +1,8 @@
 """What each kind of event carries: the shapes on which writers and readers of the journal agree.
 
 Those about deciding stand in ``decisions.py``, about acting in ``acts.py``, about running mendloop
-itself in ``operations.py``, those in which a person has a say in ``interventions.py``; all are
-exported from here too.
+itself in ``operations.py``, those in which a person has a say in ``interventions.py``, those about
+the rules in ``governance.py``; all are exported from here too.
 
 Times are ISO 8601 text. ``event_time`` is the time of the data (when a flight departs), never the
 wall clock, which every event has anyway.
@@ -29,6 +29,12 @@ from orchestrator.journal.decisions import (
     Rejected,
     Rival,
 )
+from orchestrator.journal.governance import (
+    GOVERNANCE,
+    AutonomyChanged,
+    PoliciesLoaded,
+    PoliciesRejected,
+)
 from orchestrator.journal.interventions import (
     INTERVENTIONS,
     ApprovalGiven,
@@ -53,6 +59,7 @@ __all__ = [
     "ApprovalGiven",
     "ApprovalRejected",
     "ApprovalRequested",
+    "AutonomyChanged",
     "ControllerStarted",
     "ControllerStopped",
     "DiagnosisMade",
@@ -75,6 +82,8 @@ __all__ = [
     "PlanInputs",
     "PlanMade",
     "PlannedStep",
+    "PoliciesLoaded",
+    "PoliciesRejected",
     "Reasons",
     "Rejected",
     "Rival",
@@ -196,4 +205,5 @@ PAYLOADS: dict[str, type[Payload]] = {
     kinds.MODEL_MANAGED: ModelManaged,
     kinds.MEMORY_SAVED: MemorySaved,
     **INTERVENTIONS,
+    **GOVERNANCE,
 }

@@ -38,7 +38,7 @@ def test_the_built_in_policies_pass_their_examples() -> None:
 
     assert result.return_value in (None, 0)
     assert "FAIL" not in result.output
-    assert "8 policies are well-formed" in run(policy, "check").output
+    assert "16 policies are well-formed" in run(policy, "check").output
 
 
 def test_a_policy_that_contradicts_its_example_fails(tmp_path: Path) -> None:

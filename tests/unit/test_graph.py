@@ -34,10 +34,12 @@ spec:
   description: For a test.
   matchConstraints:
     tools: [{tool}]
+    stages: [{stages}]
   validations:
     - expression: "!pause.active && step.tool != '{tool}'"
       message: not this one
   action: Deny
+  transient: {transient}
   examples:
     - name: it is denied
       context: {{step: {{tool: {tool}}}, pause: {{active: false}}}}
@@ -45,8 +47,9 @@ spec:
 """
 
 
-def denying(tool: str, *, name: str = "no-such-step") -> PolicySet:
-    return load_policies({"test.yaml": POLICY.format(tool=tool, name=name)})
+def denying(tool: str, *, stages: str = "planning, acting", transient: bool = False) -> PolicySet:
+    told = {"tool": tool, "stages": stages, "transient": str(transient).lower()}
+    return load_policies({"test.yaml": POLICY.format(name="no-such-step", **told)})
 
 
 def begin(world: World, saver: Any, *, policies: PolicySet | None = None) -> Controller:
@@ -86,7 +89,7 @@ def test_the_threads_state_stays_small_and_json_native_through_a_whole_incident(
     assert 0 < largest < 8_000
 
 
-def test_a_denied_step_is_planned_around_and_the_rule_is_named(tmp_path: Path) -> None:
+def test_a_forbidden_step_is_never_planned_and_the_rule_is_named(tmp_path: Path) -> None:
     """No other way leads to the goal: the person who is called reads which rule it was."""
     world = World(tmp_path)
     controller = begin(world, InMemorySaver(), policies=denying("start_canary"))
@@ -94,8 +97,10 @@ def test_a_denied_step_is_planned_around_and_the_rule_is_named(tmp_path: Path) -
     (incident,) = incidents_of(world)
 
     assert incident.status == "escalated"
-    assert [a.tool for a in incident.actions] == ["deploy_challenger"]
+    assert incident.actions == ()
+    assert world.journal.events(kinds=[kinds.PLAN_MADE]) == []
     (failed,) = world.journal.events(kinds=[kinds.PLAN_FAILED])
+    assert "start_canary(percent=10): no-such-step: not this one" in failed.payload["reason"]
     assert "no-such-step: not this one" in json.dumps(failed.payload["rejected"])
     assert dict(world.standing().shares) == {"1": 100}
 
@@ -103,7 +108,7 @@ def test_a_denied_step_is_planned_around_and_the_rule_is_named(tmp_path: Path) -
 def test_a_canary_that_may_not_go_on_goes_back(tmp_path: Path) -> None:
     """A step is denied for good in the middle: no share is left standing half-way."""
     world = World(tmp_path)
-    controller = begin(world, InMemorySaver(), policies=denying("advance_canary"))
+    controller = begin(world, InMemorySaver(), policies=denying("advance_canary", stages="acting"))
     run_until(world, controller, lambda w: incidents_of(w)[0].status == "resolved", ticks=20)
 
     assert dict(world.standing().shares) == {"1": 100}
@@ -111,10 +116,11 @@ def test_a_canary_that_may_not_go_on_goes_back(tmp_path: Path) -> None:
     assert world.ledger.broken == []
 
 
-def test_a_denial_that_may_pass_is_waited_for_and_said_once(tmp_path: Path) -> None:
-    """A transient rule (here one that goes by the kill switch's name) holds the incident open."""
+@pytest.mark.parametrize("stages", ["planning, acting", "acting"])
+def test_a_denial_that_may_pass_is_waited_for_and_said_once(tmp_path: Path, stages: str) -> None:
+    """A transient rule holds the incident open, and spends none of its steps."""
     world = World(tmp_path)
-    held = denying("start_canary", name="kill-switch")
+    held = denying("start_canary", stages=stages, transient=True)
     controller = begin(world, InMemorySaver(), policies=held)
     tick(world, controller, 8)
     (incident,) = incidents_of(world)

@@ -133,7 +133,9 @@ def test_the_project_speaks_of_the_project_alone() -> None:
     assert not found
 
 
-@pytest.mark.parametrize("kind", ["ManagedModel", "GuardrailPolicy"])
+@pytest.mark.parametrize(
+    "kind", ["ManagedModel", "GuardrailPolicy", "GuardContext", "ChangeCalendar", "FleetLimits"]
+)
 def test_the_schema_in_docs_is_the_one_in_force(kind: str) -> None:
     """Editors read docs/schemas; `mendloop schema KIND > docs/schemas/KIND.json` renews it."""
     printed = CliRunner().invoke(cli, ["schema", kind])

@@ -49,12 +49,16 @@ def at(tool: str, **values: Any) -> Decision:
         "autonomy": "auto",
         "data": {"trusted": True},
         "pause": {"active": False},
-        "budget": {"retrains": 0, "max_retrains": 6},
+        "budget": {"retrains": 0, "max_retrains": 6, "spent": {}, "limits": {}},
         "history": {"same_kind": 0, "cool_down_hours": 168.0},
+        "calendar": {"freezes": []},
+        "fleet": {"changing": [], "spent": {}, "limits": {}},
+        "limits": {"ask_before": []},
         "traffic": {"next_percent": 5, "allowed_percent": 5},
         "candidate": {
             "version": "2",
             "gates_passed": True,
+            "was_sent_back": False,
             "digest_matches": True,
             "ready": True,
         },
@@ -64,6 +68,9 @@ def at(tool: str, **values: Any) -> Decision:
         "agent": "x",
         "is_safe_return": tool in ("roll_back", "switch_back"),
         "changes_production": True,
+        "cost_minutes": 1.0,
+        "cost_money": 0.0,
+        "risks": [],
     }
     now = datetime(2026, 1, 5, 12, tzinfo=UTC)
     context = {"target": "default/flights", "now": now, "step": step, **healthy, **values}
