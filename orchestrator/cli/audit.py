@@ -8,6 +8,8 @@ from typing import TextIO
 
 import click
 
+from orchestrator.cli.audit_diff import diff
+from orchestrator.cli.audit_keep import prune, rotate_key, seal
 from orchestrator.cli.audit_replay import replay
 from orchestrator.cli.home import home_option, open_journal
 from orchestrator.cli.timeline import print_timeline
@@ -20,6 +22,7 @@ from orchestrator.journal.journal import Verification
 from orchestrator.journal.keys import follow_keys, read_verifiers
 from orchestrator.journal.operations import JournalKeyed
 from orchestrator.journal.proof import Proof, check, prove
+from orchestrator.journal.segments import SEGMENTS, broken_segments
 from tools.documents import parse_document
 from tools.errors import Invalid
 
@@ -36,7 +39,8 @@ def audit() -> None:
     """Show and verify the journal."""
 
 
-audit.add_command(replay)
+for _command in (diff, prune, replay, rotate_key, seal):
+    audit.add_command(_command)
 
 
 @audit.command()
@@ -101,6 +105,10 @@ def verify(
         with open_journal(home) as journal:
             notes = CheckpointFolder(checkpoints or home / "checkpoints").notes()
             found = audited(journal, notes, public)
+            broken = next(broken_segments(journal, home / SEGMENTS), None) if found.ok else None
+            if broken is not None:
+                change = {"ok": False, "first_bad": broken[0], "reason": broken[1]}
+                found = found.model_copy(update=change)
     click.echo(found.model_dump_json() if as_json else _in_words(found))
     if not found.ok:
         context.exit(1)

@@ -22,6 +22,7 @@ from tools.errors import Invalid
 from tools.values import canonical_json
 
 FORMAT = "mendloop-journal/2"
+SEGMENT_FORMAT = "mendloop-journal-segment/1"
 FIELDS = Row._fields
 
 
@@ -31,8 +32,18 @@ def json_lines(journal: SqliteJournal, notes: Sequence[str] = ()) -> Iterator[st
     yield _line(
         {"format": FORMAT, "events": head.seq, "head": head.hash, "checkpoints": list(notes)}
     )
+    yield from _event_lines(journal.rows(until=head.seq))
+
+
+def segment_lines(journal: SqliteJournal, *, first: int, last: int) -> Iterator[str]:
+    """A stretch of the journal, spelled as in an export; its digest is what gets recorded."""
+    yield _line({"format": SEGMENT_FORMAT, "first": first, "last": last})
+    yield from _event_lines(journal.rows(after=first - 1, until=last))
+
+
+def _event_lines(rows: Iterator[tuple[Row, str | None]]) -> Iterator[str]:
     told: set[str] = set()
-    for row, content in journal.rows(until=head.seq):
+    for row, content in rows:
         if content is not None and row.payload not in told:
             told.add(row.payload)
             yield f'{{"content":{content},"name":{row.payload}}}\n'
@@ -129,6 +140,11 @@ def _content_at(file: BinaryIO, place: int | None) -> str | None:
 def _header(line: bytes) -> dict[str, Any]:
     header = _parsed(line)
     notes = header.get("checkpoints")
+    if header.get("format") == SEGMENT_FORMAT:
+        raise Invalid(
+            "this is a sealed segment: its digest stands in the journal, where `mendloop audit"
+            " verify` on the home compares it"
+        )
     if header.keys() != {"format", "events", "head", "checkpoints"} or header["format"] != FORMAT:
         raise Invalid(f"expected the header of a {FORMAT} export")
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):

@@ -73,6 +73,11 @@ class SignedJournal:
             self._journal.close()
             raise
 
+    @property
+    def origin(self) -> str:
+        """How the checkpoints name this log."""
+        return self._origin
+
     def close(self) -> None:
         """Sign what is not signed yet, and let go of the file."""
         self.sign()

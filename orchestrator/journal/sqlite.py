@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from orchestrator.journal.event import Entry, Event, Head, Row
 from orchestrator.journal.journal import Verification
 from orchestrator.journal.merkle import TiledTree
+from orchestrator.journal.retention import Pruning, prunable, prune
 from orchestrator.journal.sqlite_file import connect, connect_read_only, translated
 from orchestrator.journal.store import WITH_CONTENT, events_of, grow_tree, head_of, nodes_of, put
 from orchestrator.journal.verification import Stored, verify_rows
@@ -123,9 +124,9 @@ class SqliteJournal:
         for _, linked in self._batched("SELECT seq, hash FROM events", after):
             yield linked
 
-    def rows(self, *, until: int | None = None) -> Iterator[tuple[Row, str | None]]:
+    def rows(self, *, after: int = 0, until: int | None = None) -> Iterator[tuple[Row, str | None]]:
         """Every event as it is stored, with what is stored apart of it (None: gone)."""
-        for found in self._batched(WITH_CONTENT, 0):
+        for found in self._batched(WITH_CONTENT, after):
             if until is not None and found[0] > until:
                 return
             yield Row(*found[:10]), found[10]
@@ -162,6 +163,20 @@ class SqliteJournal:
             reason = f"the events are whole, but the database file is not: {fault}"
             return found.model_copy(update={"ok": False, "reason": reason})
         return found
+
+    def prunable(self, before: datetime, open_incidents: Sequence[str]) -> Pruning:
+        """What retention would take now."""
+        with self._lock, translated(self._path):
+            return prunable(self._connection, before, open_incidents)
+
+    def prune(self, taken: Pruning, *, at: datetime, actor: str, reason: str) -> None:
+        """Take it for good: overwritten in the file, recorded in the chain, all or nothing."""
+        with self._lock, translated(self._path):
+            self._connection.execute("PRAGMA secure_delete = ON")
+            self._in_transaction(
+                lambda: prune(self._connection, taken, at=at, actor=actor, reason=reason)
+            )
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _check_file(self) -> str:
         fault: str = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
