@@ -19,7 +19,7 @@ from tools.errors import Refused
 COLUMNS = "seq, id, at, kind, target, incident, actor, payload, prev_hash, hash"
 WITH_CONTENT = (
     f"SELECT {COLUMNS}, content, event FROM events"
-    " LEFT JOIN payloads ON name = payload LEFT JOIN pruned USING (name)"
+    " LEFT JOIN payloads ON payloads.name = payload LEFT JOIN pruned ON pruned.name = payload"
 )
 """Rows with what is stored apart, or the event that had it pruned."""
 
