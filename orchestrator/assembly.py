@@ -13,12 +13,17 @@ from infra.embedded.home import Home
 from orchestrator.controller import Controller, Target
 from orchestrator.journal.signed import SignedJournal
 from orchestrator.kill_switch import STOP_FILE
+from orchestrator.notifications.channels import FILE as CHANNELS_FILE
+from orchestrator.notifications.channels import NotificationChannels, read_channels
+from orchestrator.notifications.outbox import FILE as OUTBOX_FILE
+from orchestrator.notifications.service import Notifier, make_senders
 from orchestrator.rule_folder import RuleFolder
 from tools.clock import Clock, SystemClock
 from tools.envoy import EnvoyTraffic
 from tools.envoy_admin import EnvoyAdmin
 from tools.errors import Unavailable
 from tools.file_lease import FileLeases
+from tools.http_webhook import HttpWebhook
 from tools.kubeflow_local import KubeflowLocal
 from tools.local_processes import LocalWorkloads
 from tools.managed_model import ManagedModel
@@ -106,6 +111,25 @@ def warm_up(targets: Sequence[Target]) -> None:
         with contextlib.suppress(Unavailable):
             target.desk.registry.versions(target.model.spec.model)
             target.desk.log.extent(target.model.target)
+
+
+def notified_channels(home: Home, path: Path | None) -> NotificationChannels | None:
+    """Who is told; None where nobody wrote it down. Raises Invalid for a broken document."""
+    chosen = path or home.root / CHANNELS_FILE
+    return read_channels(chosen) if path is not None or chosen.is_file() else None
+
+
+def embedded_notifier(home: Home, channels: NotificationChannels) -> Notifier:
+    """Senders beside the controller of ``home``, whose journal must be there."""
+    senders = make_senders(
+        channels,
+        home.journal,
+        home.root / OUTBOX_FILE,
+        webhook=HttpWebhook(),
+        clock=SystemClock(),
+        tools=all_tools(),
+    )
+    return Notifier(senders, home.root)
 
 
 def embedded_controller(

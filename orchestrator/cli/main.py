@@ -29,6 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Give TARGET back to mendloop, as it is now.",
     ),
     "incidents": ("orchestrator.cli.incidents:incidents", "List incidents and their outcome."),
+    "notify": (
+        "orchestrator.cli.notify:notify",
+        "Tell people and programs what happened, by webhook.",
+    ),
     "pause": (
         "orchestrator.cli.pause:pause",
         "Stop changes on TARGET, or on all; observing goes on.",

@@ -51,6 +51,11 @@ _STANDBY_WARM_S = 5.0
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder with rules of your own, besides HOME/policies; followed while it runs.",
 )
+@click.option(
+    "--notifications",
+    type=click.Path(path_type=Path),
+    help="NotificationChannels document.  [default: notifications.yaml in the home, if there]",
+)
 @click.option("--ticks", default=0, hidden=True, help="Stop after so many ticks (0: never).")
 def run(
     home: Path,
@@ -58,6 +63,7 @@ def run(
     tick_s: float,
     standby: bool,
     folders: tuple[Path, ...],
+    notifications: Path | None,
     ticks: int,
 ) -> None:
     """Run the controller.
@@ -73,7 +79,13 @@ def run(
     Example: mendloop run --home .mendloop --spec model.yaml
     """
     from infra.embedded.home import Home
-    from orchestrator.assembly import embedded_controller, embedded_targets, warm_up
+    from orchestrator.assembly import (
+        embedded_controller,
+        embedded_notifier,
+        embedded_targets,
+        notified_channels,
+        warm_up,
+    )
     from orchestrator.cli.logs import configure_logs
     from tools.documents import load_document
     from tools.managed_model import ManagedModel
@@ -81,6 +93,7 @@ def run(
     configure_logs()
     models = [(load_document(path, ManagedModel), path) for path in specs]
     place = Home(home).prepare()
+    channels = notified_channels(place, notifications)
     stop = _stop_on_signal()
     targets = embedded_targets(
         place, [(model, model.history_path(path.parent)) for model, path in models]
@@ -90,6 +103,8 @@ def run(
         if not _take_home(place.root, held, stop, meanwhile=meanwhile):
             return
         controller = embedded_controller(place, targets, policies=folders)
+        if channels is not None:
+            held.enter_context(embedded_notifier(place, channels))
         controller.start()
         _tick_until(controller.tick, stop, tick_s, ticks)
         controller.stop("told to stop")

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 KINDS = {
     "ManagedModel": "tools.managed_model",
     "GuardrailPolicy": "policies.document",
+    "NotificationChannels": "orchestrator.notifications.channels",
     "GuardContext": "policies.context",
     "ChangeCalendar": "orchestrator.change_calendar",
     "FleetLimits": "orchestrator.fleet_limits",

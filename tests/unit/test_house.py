@@ -134,7 +134,15 @@ def test_the_project_speaks_of_the_project_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["ManagedModel", "GuardrailPolicy", "GuardContext", "ChangeCalendar", "FleetLimits"]
+    "kind",
+    [
+        "ManagedModel",
+        "GuardrailPolicy",
+        "GuardContext",
+        "ChangeCalendar",
+        "FleetLimits",
+        "NotificationChannels",
+    ],
 )
 def test_the_schema_in_docs_is_the_one_in_force(kind: str) -> None:
     """Editors read docs/schemas; `mendloop schema KIND > docs/schemas/KIND.json` renews it."""

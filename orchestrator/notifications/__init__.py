@@ -1,0 +1,1 @@
+"""Tells people and programs what happened, by webhook: derived from the journal, never lost."""
