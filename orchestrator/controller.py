@@ -198,6 +198,8 @@ class Controller:
             return None
         if self._hands.holder(name) == "mendloop":  # else not even a stamp is written
             self._claim(target, lease)
+        if not self._leases.is_held(lease):
+            return None  # held up on the way: somebody else has it by now
         taken = LeaseAcquired(holder=self.holder, token=lease.token)
         recorder.write(kinds.LEASE_ACQUIRED, taken, actor=self.holder)
         recorder.name_model(target.model)

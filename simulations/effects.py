@@ -101,7 +101,7 @@ class Ledger:
         settled = {standing.aliases.get("champion"), standing.aliases.get("former")}
         share = sum(p for v, p in standing.shares.items() if v not in settled)
         if share and not standing.is_edited and not self._is_a_persons(standing):
-            self._check_candidate(share)
+            self.check_candidate(share)
 
     def _is_a_persons(self, standing: Standing) -> bool:
         """Whether a person has the target in hand, or handed it back with this very split."""
@@ -111,7 +111,8 @@ class Ledger:
         accepted = self.journal.last(kinds.BASELINE_ACCEPTED, target=target)
         return accepted is not None and accepted.payload["found"]["split"] == standing.shares
 
-    def _check_candidate(self, share: int) -> None:
+    def check_candidate(self, share: int) -> None:
+        """A candidate's share was announced by an open incident, and the step before proved."""
         told = self.journal.events(target=self.document.target, kinds=LIFE)
         live = [i.id for i in fold_incidents(told) if i.status in ("open", "waiting")]
         if not live:

@@ -17,6 +17,7 @@ class MemoryLeases:
         self._current: dict[str, Lease] = {}
         self._expires_s: dict[str, float] = {}
         self._last_token: dict[str, int] = {}
+        self._newest: dict[str, Lease] = {}
 
     def acquire(self, target: str, holder: str) -> Lease | None:
         """See Leases."""
@@ -28,7 +29,7 @@ class MemoryLeases:
         lease = current or Lease(
             target=target, holder=holder, token=self._last_token.get(target, 0) + 1
         )
-        self._current[target] = lease
+        self._current[target] = self._newest[target] = lease
         self._last_token[target] = lease.token
         self._expires_s[target] = self._clock.monotonic_s() + self._ttl_s
         return lease
@@ -46,6 +47,10 @@ class MemoryLeases:
         """The holder is dead, and the time that its leases had left has passed."""
         for target in [t for t, lease in self._current.items() if lease.holder == holder]:
             del self._current[target]
+
+    def newest(self, target: str) -> Lease | None:
+        """Whoever got the target last, in force or not; None: nobody yet."""
+        return self._newest.get(target)
 
     def _in_force(self, target: str) -> Lease | None:
         if self._clock.monotonic_s() >= self._expires_s.get(target, 0.0):

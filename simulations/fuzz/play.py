@@ -1,0 +1,290 @@
+"""Plays one fuzz case: the world's moves, the controllers that come and go, then calm, then rest."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import structlog
+from langgraph.checkpoint.memory import InMemorySaver
+
+from agents.catalog import all_tools
+from agents.contract import Tool
+from orchestrator.controller import Controller, Target
+from orchestrator.policy_files import builtin_policies
+from policies.engine import PolicySet
+from simulations.crashes import Killed
+from simulations.faults import exposed
+from simulations.fuzz.case import FuzzCase, Injection, Move
+from simulations.fuzz.injector import Choice, Injector, Schedule
+from simulations.fuzz.moves import answer_all, make
+from simulations.fuzz.rest import unrest
+from simulations.fuzz.world import FuzzWorld
+from simulations.world import LEASE_S
+from tools.lease import Lease
+from tools.values import Value, canonical_json
+
+CALM_TICKS = 80
+"""Ticks after the last fault within which everything has to come to rest."""
+CALM_SECONDS = 20.0
+CALM_HOURS = 24
+CALM_EVERY = 3
+
+
+class Played(Value):
+    """What came of a case."""
+
+    broken: tuple[str, ...]
+    """Promises that did not hold; empty when all did."""
+    injections: tuple[Injection, ...]
+    """What went wrong in fact: the schedule that plays the same again."""
+    digest: str
+    """Of the journal's content: the same for the same case."""
+    ticks: int
+    effects: int
+    incidents: int
+
+
+class FaultySaver(InMemorySaver):
+    """LangGraph's checkpointer in memory; each of its writes may fail before it and after it."""
+
+    world: FuzzWorld
+
+    def put(self, *arguments: Any, **named: Any) -> Any:
+        with exposed(self.world.fault, "checkpoint.put"):
+            return super().put(*arguments, **named)
+
+    def put_writes(self, *arguments: Any, **named: Any) -> None:
+        with exposed(self.world.fault, "checkpoint.put_writes"):
+            super().put_writes(*arguments, **named)
+
+    def delete_thread(self, thread_id: str) -> None:
+        with exposed(self.world.fault, "checkpoint.delete_thread"):
+            super().delete_thread(thread_id)
+
+
+class FaultyLeases:
+    """The world's leases; asking for one, or whether it is held, may fail."""
+
+    def __init__(self, world: FuzzWorld) -> None:
+        self._world = world
+
+    def acquire(self, target: str, holder: str) -> Lease | None:
+        """See Leases."""
+        with exposed(self._world.fault, "lease.acquire"):
+            return self._world.leases.acquire(target, holder)
+
+    def is_held(self, lease: Lease) -> bool:
+        """See Leases."""
+        with exposed(self._world.fault, "lease.is_held"):
+            return self._world.leases.is_held(lease)
+
+    def release(self, lease: Lease) -> None:
+        """See Leases."""
+        self._world.leases.release(lease)
+
+
+class Play:
+    """One case under way."""
+
+    def __init__(
+        self,
+        case: FuzzCase,
+        folder: Path,
+        *,
+        choose: Choice | None = None,
+        tools: dict[str, Tool] | None = None,
+        policies: PolicySet | None = None,
+    ) -> None:
+        self.case = case
+        self.spec = case.spec
+        self.world = FuzzWorld(folder, case.spec.world)
+        self.defects: list[str] = []
+        self.controllers: dict[str, Controller] = {}
+        self._wanted = 1
+        self._asleep_until = 0
+        self._born = 0
+        self._tools = tools or all_tools()
+        self._policies = policies or _policies()
+        self._saver = FaultySaver()
+        self._saver.world = self.world
+        self._leases = FaultyLeases(self.world)
+        choice = choose or Schedule(case.spec.injections)
+        self.injector = Injector(self.world, choice, self._stand_in)
+        self.world.fault = self.injector
+
+    def run(self) -> Played:
+        """From the quiet before to the rest after; stops at the first broken promise."""
+        window_hours = round(self.spec.world.window.total_seconds() / 3600)
+        with self._listening():
+            self.injector.is_over = True
+            for _ in range(self.spec.quiet):
+                self._tick(hours=window_hours, seconds=10.0)
+            self.injector.is_over = False
+            tick = 0
+            while tick < self.spec.ticks and not self._is_broken():
+                tick += 1
+                self._noisy_tick(tick)
+            calm = self._calm() if not self._is_broken() else 0
+            self.world.auditor.check_record()
+        return Played(
+            broken=tuple(dict.fromkeys([*self.world.auditor.broken, *self.defects])),
+            injections=tuple(self.injector.made),
+            digest=self.digest(),
+            ticks=tick + calm,
+            effects=len(self.world.auditor.effects),
+            incidents=self.world.incidents,
+        )
+
+    def digest(self) -> str:
+        """Of every event's content, with the folder of this run called by one name."""
+        told = hashlib.sha256()
+        for event in self.world.journal.events():
+            line = canonical_json([event.at, event.kind, event.incident, event.payload])
+            told.update(line.replace(str(self.world.folder), "").encode())
+        return told.hexdigest()
+
+    def _noisy_tick(self, tick: int) -> None:
+        self.injector.begin(tick)
+        for move in self.spec.moves:
+            if move.tick == tick:
+                self._make(move)
+        is_awake = tick >= self._asleep_until
+        hours = self.spec.hours if tick % self.spec.every == 0 else 0
+        self._tick(hours=hours, seconds=self.spec.seconds, is_awake=is_awake)
+
+    def _make(self, move: Move) -> None:
+        make(self.world, move)
+        if move.do == "sleep":
+            self._asleep_until = move.tick + move.amount
+        if move.do == "stand-by":
+            self._wanted = 2
+
+    def _calm(self) -> int:
+        """Nothing goes wrong any more; how many ticks it took to come to rest."""
+        self.injector.is_over = True
+        for do in ("metrics-light", "labels-resume", "thaw-feed", "resume", "disk-free"):
+            make(self.world, Move(tick=1, do=do))  # type: ignore[arg-type]
+        reasons: list[str] = []
+        for tick in range(1, CALM_TICKS + 1):
+            if self.spec.answers != "nobody":
+                answer_all(self.world, approve=self.spec.answers == "approve")
+            self._tick(hours=0 if tick % CALM_EVERY else CALM_HOURS, seconds=CALM_SECONDS)
+            reasons = unrest(self.world)
+            if self._is_broken() or (not reasons and tick > 2):
+                return tick
+        self.world.auditor.broken += [f"no rest: {reason}" for reason in reasons]
+        return CALM_TICKS
+
+    def _tick(self, *, hours: int, seconds: float, is_awake: bool = True) -> None:
+        self.world.step(hours=hours, seconds=seconds)
+        if not is_awake:
+            return
+        while len(self.controllers) < self._wanted:
+            if not self._start():
+                return
+        for holder in list(self.controllers):
+            self._at_work(holder)
+
+    def _start(self) -> bool:
+        """Another controller; False when it died of it."""
+        self._born += 1
+        holder = f"controller-{self._born}"
+        controller = Controller(
+            [Target(model=self.world.document, desk=self.world.desk())],
+            journal=self.world.watched_journal(),
+            checkpointer=self._saver,
+            leases=self._leases,
+            policies=self._policies,
+            tools=self._tools,
+            kill_switch=self.world.kill_switch,
+            holder=holder,
+            new_id=self.world.new_incident,
+        )
+        with self._acting(holder):
+            try:
+                controller.start()
+            except Killed:
+                return False
+            except (Exception,) as error:
+                return self._failed_to_start(error)
+        self.controllers[holder] = controller
+        return True
+
+    def _failed_to_start(self, error: Exception) -> bool:
+        """A process that ends with an error at its start is started again later."""
+        from tools.errors import MendloopError
+
+        if not isinstance(error, MendloopError | sqlite3.OperationalError):
+            self.defects.append(f"defect at start: {error!r}")
+        return False
+
+    def _at_work(self, holder: str) -> None:
+        with self._acting(holder):
+            try:
+                self.controllers[holder].tick()
+            except Killed:
+                assert holder in self.injector.dead
+        if holder in self.injector.dead:
+            self.controllers.pop(holder, None)
+
+    def _stand_in(self, seconds: float) -> None:
+        """The one at work is held up while time passes and another one takes over."""
+        before = self.world.acting
+        self.world.acting = ""
+        self.world.step(hours=0, seconds=LEASE_S + 1)
+        others = [h for h in self.controllers if h != before]
+        if not others and self._start():
+            others = [h for h in self.controllers if h != before]
+        for holder in others[:1]:
+            for _ in range(1 + int(seconds) % 3):
+                self._at_work(holder)
+                self.world.step(hours=0, seconds=LEASE_S * 0.6)
+        self.world.acting = before
+
+    @contextmanager
+    def _acting(self, holder: str) -> Iterator[None]:
+        before, self.world.acting = self.world.acting, holder
+        try:
+            yield
+        finally:
+            self.world.acting = before
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Hear what the top of the controller's loop caught that is no error of ours."""
+        kept = structlog.get_config()
+        structlog.configure(processors=[self._hear])
+        try:
+            yield
+        finally:
+            structlog.configure(**kept)
+
+    def _hear(self, _: Any, level: str, event: MutableMapping[str, Any]) -> Any:
+        if event["event"] == "target.broken":
+            import sys
+
+            error = sys.exc_info()[1]
+            if not isinstance(error, sqlite3.OperationalError):
+                self.defects.append(f"defect: {error!r}")
+        raise structlog.DropEvent
+
+    def _is_broken(self) -> bool:
+        return bool(self.world.auditor.broken or self.defects)
+
+
+@lru_cache(maxsize=1)
+def _policies() -> PolicySet:
+    return builtin_policies()
+
+
+def play(case: FuzzCase, **parts: Any) -> Played:
+    """Play a case in a folder of its own."""
+    with TemporaryDirectory(prefix="mendloop-fuzz-") as folder:
+        return Play(case, Path(folder), **parts).run()

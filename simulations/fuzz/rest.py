@@ -1,0 +1,45 @@
+"""Is everything at rest? After the last fault nothing may be left half-way without a reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.journal.incidents import fold_incidents
+from tools.registry import CHALLENGER
+
+if TYPE_CHECKING:
+    from simulations.fuzz.world import FuzzWorld
+
+
+def unrest(world: FuzzWorld) -> list[str]:
+    """What is still under way or left behind; empty when all is well."""
+    incidents = fold_incidents(world.journal.events())
+    open_ones = [i for i in incidents if i.status in ("open", "waiting")]
+    if open_ones:
+        last = {e.incident: e for e in world.journal.events()}
+        return [
+            f"{i.id} ({i.goal}) is {i.status}: {[a.tool for a in i.actions][-4:]}, last event"
+            f" {last[i.id].kind} {_short(last[i.id].payload)}"
+            for i in open_ones
+        ]
+    is_escalated = any(i.status == "escalated" for i in incidents)
+    standing = world.standing()
+    champion = standing.aliases.get("champion", "")
+    found = []
+    if dict(standing.shares) != {champion: 100} and not (standing.is_edited or is_escalated):
+        found.append(f"the route says {dict(standing.shares)}, champion is {champion}")
+    others = {v: p for v, p in standing.shares.items() if p and v != champion}
+    if others and not standing.is_edited and not world.hand_moved:
+        found.append(f"traffic that nobody watches: {others}, champion is {champion}")
+    if standing.aliases.get(CHALLENGER, champion) != champion and not is_escalated:
+        found.append(f"challenger {standing.aliases[CHALLENGER]} is undecided, nobody works on it")
+    needed = {champion, *(v for v, p in standing.shares.items() if p)}
+    needed |= {v for alias, v in standing.aliases.items()}
+    leaked = sorted(set(standing.servers) - needed)
+    if leaked and not is_escalated and not world.hand_moved:
+        found.append(f"servers of versions {', '.join(leaked)} are left behind")
+    return found
+
+
+def _short(payload: object) -> str:
+    return str(payload)[:160]
