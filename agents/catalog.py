@@ -16,6 +16,7 @@ from agents.deployer.outage import RestartServing, ReviveFormer
 from agents.deployer.promotion import Promote, SwitchBack
 from agents.deployer.servers import DeployChallenger, RetireVersion, WithdrawChallenger
 from agents.deployer.shifting import AdvanceCanary, RollBack, StartCanary
+from agents.deployer.spares import StopSpareServers
 from agents.feature_engineer.skew import CheckTrainingServingSkew
 from agents.monitor.canary import JudgeCanary
 from agents.monitor.escalation import LeaveAlone
@@ -37,6 +38,7 @@ def all_tools() -> Mapping[str, Tool]:
         DeployChallenger(),
         WithdrawChallenger(),
         RetireVersion(),
+        StopSpareServers(),
         StartCanary(),
         AdvanceCanary(),
         RollBack(),

@@ -30,6 +30,7 @@ SKEW = "skew"
 CHAMPION = "champion"
 FORMER = "former"
 SERVICE = "service"
+SPARES = "servers.spare"
 
 VOCABULARY: dict[str, tuple[type, str]] = {
     DATA_TRUST: (str, "trusted | faulty: whether the newest window's feeds may be believed"),
@@ -52,6 +53,7 @@ VOCABULARY: dict[str, tuple[type, str]] = {
     CANARY: (str, "none | watching | harmful | undecided: what the present step came to"),
     SKEW: (str, "none | found: whether serving computes what training computed"),
     CHAMPION: (str, "settled | probation | broken: the champion since its promotion"),
+    SPARES: (str, "none | idle: servers that mendloop started and nothing needs any more"),
     FORMER: (str, "none | warm: whether the champion before is still there to switch back to"),
     SERVICE: (
         str,

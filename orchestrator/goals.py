@@ -14,6 +14,7 @@ from agents.facts import (
     QUARANTINE,
     SERVICE,
     SHARE,
+    SPARES,
     UNKNOWN,
     Scalar,
 )
@@ -54,6 +55,7 @@ _TIDY = (
     is_(CANARY, "none"),
     is_(CHAMPION, "settled"),
     is_(FORMER, "none"),
+    is_(SPARES, "none", UNKNOWN),
 )
 
 DATA_TRUSTED = Goal(
@@ -84,6 +86,7 @@ RELEASE_DECIDED = Goal(
         is_(CANARY, "watching", "harmful", "undecided"),
         is_(CHAMPION, "probation", "broken"),
         is_(FORMER, "warm"),
+        is_(SPARES, "idle"),
     ),
     reached_when=(_ANSWERS, *_TIDY),
 )

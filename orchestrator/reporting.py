@@ -232,6 +232,8 @@ def _outcome(done: list[str]) -> str:
     decisive = [words[tool] for tool in done if tool in words]
     if "roll_back" in done and decisive and decisive[-1] == "withdrawn":
         return "undone"
+    if not decisive and "stop_spare_servers" in done:
+        return "tidied up"
     return decisive[-1] if decisive else "resolved"
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from agents.contract import Call, Holds, Operation, Receipt, Verification
 from agents.facts import Scalar
+from orchestrator.fence import fenced
 from orchestrator.journal import kinds
 from orchestrator.journal.payloads import (
     EvidenceJudged,
@@ -98,7 +99,9 @@ def act(session: Session, step: StepRecord) -> tuple[Acted, str]:
         _write_intent(session, step)
     tool = session.tools[step.operation.tool]
     try:
-        receipt = tool.apply(session.desk, call_of(session, step), session.memory)
+        receipt = tool.apply(
+            fenced(session, step.operation), call_of(session, step), session.memory
+        )
     except Uncertain as error:
         return Acted.AGAIN, f"it may have happened: {error}"
     except Unavailable as error:
@@ -125,7 +128,7 @@ def check(session: Session, step: StepRecord) -> Verification:
     """Ask the tool whether its promise holds; past the deadline, unknown becomes broken."""
     tool = session.tools[step.operation.tool]
     try:
-        found = tool.verify(session.desk, call_of(session, step), session.memory)
+        found = tool.verify(fenced(session, step.operation), call_of(session, step), session.memory)
     except Unavailable as error:
         found = Verification(holds=Holds.UNKNOWN, detail=str(error))
     except (Refused, Invalid) as error:

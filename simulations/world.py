@@ -260,6 +260,10 @@ class World:
         """The frozen feed delivers again."""
         self.frozen_at = None
 
+    def settle(self) -> None:
+        """Take what is now for granted: it is not a controller's doing."""
+        self._standing = self.standing()
+
     def freeze(self) -> None:
         """The feed repeats its last values from now on."""
         self.frozen_at = self.event_time

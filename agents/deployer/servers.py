@@ -34,6 +34,7 @@ class DeployChallenger:
         concern="model",
         undo="withdraw_challenger",
         deadline_s=120.0,
+        max_attempts=2,  # a newer challenger may displace the one that was being deployed
         is_per_challenger=True,
     )
 
@@ -70,6 +71,10 @@ class DeployChallenger:
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
         challenger = look(desk, call.model).must_challenger()
         state = desk.workloads.read(call.model.target, challenger.version)
+        if state.phase is ServerPhase.ABSENT and _displaced(desk, call):
+            # Nothing is known against the newer one: it is not sent back, it is deployed next.
+            detail = f"version {challenger.version} became the challenger meanwhile"
+            return Verification(holds=Holds.BROKEN, detail=detail)
         if state.phase is ServerPhase.READY:
             matches = state.artifact_digest == challenger.artifact_digest
             detail = f"version {challenger.version} is ready at {state.address}"
@@ -180,6 +185,11 @@ class RetireVersion:
         if look(desk, call.model).former is None:
             return Verification(holds=Holds.HOLDS, detail="the former champion is retired")
         return Verification(holds=Holds.BROKEN, detail="the former champion's alias is still set")
+
+
+def _displaced(desk: Desk, call: Call) -> bool:
+    """Whether this step started a server, of a version that is not the challenger any more."""
+    return any(s.key == call.key for s in desk.workloads.servers(call.model.target))
 
 
 def _config_in_force(served: Served) -> ServingConfig:

@@ -40,6 +40,7 @@ class StartCanary:
         concern="model",
         undo="roll_back",
         deadline_s=30.0,
+        max_attempts=2,  # a newer challenger may displace the one that was being routed to
         is_per_challenger=True,
     )
 
@@ -65,6 +66,7 @@ class AdvanceCanary:
         concern="model",
         undo="roll_back",
         deadline_s=30.0,
+        max_attempts=2,  # a newer challenger may displace the one that was being routed to
         is_per_challenger=True,
     )
 

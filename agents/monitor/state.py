@@ -5,6 +5,7 @@ A pure function of both, so that a new controller believes what the last one did
 
 from __future__ import annotations
 
+from agents.deployer.spares import spare_versions
 from agents.facts import (
     CANARY,
     CHALLENGER,
@@ -17,6 +18,7 @@ from agents.facts import (
     QUARANTINE,
     SHARE,
     SKEW,
+    SPARES,
     TRAINING_DATA,
     UNKNOWN,
     Scalar,
@@ -45,6 +47,7 @@ def facts_of(model: ManagedModel, served: Served, memory: TargetMemory) -> dict[
         SKEW: memory.skew,
         CHAMPION: _champion(memory),
         FORMER: "warm" if served.former else "none",
+        SPARES: "idle" if spare_versions(served) else "none",
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agents.catalog import all_tools
 from agents.contract import Undo
+from orchestrator.approvals import APPROVAL_KINDS, fold_approvals
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
 from orchestrator.journal.incidents import open_intents
@@ -71,12 +73,13 @@ class Auditor:
         allowed: dict[str, str] = {}
         approved: set[str] = set()
         token = 0
+        self._check_approvals(events)
         for event in events:
             match event.kind:
                 case kinds.GUARD_JUDGED:
                     allowed[event.payload["key"]] = event.payload["ruling"]["decision"]
-                case kinds.APPROVAL_GIVEN:
-                    approved.add(event.payload["approval"])
+                case kinds.APPROVAL_USED:
+                    approved.add(event.payload["key"])
                 case kinds.LEASE_ACQUIRED:
                     if event.payload["token"] <= token and not self.has_late_records:
                         self._say(1, f"token {event.payload['token']} came after token {token}")
@@ -87,13 +90,24 @@ class Auditor:
                         decision = "allow"
                     self._check_announcement(event, decision, token)
 
+    def _check_approvals(self, events: list[Event]) -> None:
+        """Whatever was used had been given, and was used once."""
+        asked = [e for e in events if e.kind in APPROVAL_KINDS]
+        used = Counter(e.payload["approval"] for e in asked if e.kind == kinds.APPROVAL_USED)
+        for standing in fold_approvals(asked):
+            times = used[standing.approval]
+            if times > 1 or (times and standing.status != "used"):
+                self._say(7, f"an approval was used {times} times and is {standing.status}")
+
     def _check_announcement(self, event: Event, decision: str, token: int) -> None:
         payload = event.payload
         if decision != "allow":
             said = f"{payload['tool']} was intended, the guardrails said {decision or 'nothing'}"
             self._say(7, said)
         if payload["token"] != token and not self.has_late_records:
-            self._say(1, f"{payload['tool']} was intended under token {payload['token']} of {token}")
+            self._say(
+                1, f"{payload['tool']} was intended under token {payload['token']} of {token}"
+            )
         known = (*self._tools, *Undo)
         if payload["undo"] not in known:
             self._say(4, f"{payload['tool']} names no undo: {payload['undo']!r}")

@@ -119,9 +119,7 @@ def _hand_back(world: FuzzWorld, move: Move) -> None:
 def _edit_elsewhere(world: FuzzWorld, move: Move) -> None:
     """Somebody changes a field of the document that is not mendloop's."""
     world.foreign += 1
-    world.patch_route(
-        [{"op": "add", "path": "/spec/http/0/timeout", "value": f"{world.foreign}s"}]
-    )
+    world.patch_route([{"op": "add", "path": "/spec/http/0/timeout", "value": f"{world.foreign}s"}])
 
 
 def _move_alias(world: FuzzWorld, move: Move) -> None:

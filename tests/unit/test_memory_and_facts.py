@@ -123,6 +123,7 @@ def test_a_quiet_target_reads_as_such(tmp_path: Path) -> None:
         "skew": UNKNOWN,
         CHAMPION: "settled",
         FORMER: "none",
+        "servers.spare": "none",
     }
 
 

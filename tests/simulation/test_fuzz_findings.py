@@ -1,0 +1,145 @@
+"""What the crash fuzzer found, each pinned by the behaviour that was missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stage import Play, Stage, closed, quick_world
+
+from orchestrator.journal import kinds
+from simulations.faults import no_fault
+from simulations.releases import Release
+from simulations.world import LEASE_S, World
+
+
+def waiting_world(folder: Path) -> tuple[World, Stage]:
+    world = quick_world(folder, rollout={"stepsPercent": [100]})
+    return world, Stage(world)
+
+
+@pytest.mark.parametrize("write", ["registry.set_alias:after", "registry.by_alias:after"])
+def test_a_pause_in_the_middle_of_a_step_is_read_before_its_next_write(
+    tmp_path: Path, write: str
+) -> None:
+    """Promoting is three writes: somebody who stops it after the first is heard at once."""
+    world, stage = waiting_world(tmp_path)
+    controller = stage.controller(no_fault)
+    world.step()
+    controller.tick()
+    world.submit_challenger(Release())
+    standing = []
+
+    def pause(call: str) -> None:
+        promoting = [
+            e
+            for e in world.journal.events(kinds=[kinds.STEP_INTENDED])
+            if e.payload["tool"] == "promote"
+        ]
+        if promoting and call == write and not standing:
+            world.kill_switch.touch()
+            standing.append(world.standing())
+
+    world.fault = pause
+    for _ in range(8):
+        world.step(hours=2)
+        controller.tick()
+    assert world.standing().aliases == standing[0].aliases
+
+    world.kill_switch.unlink()
+    for _ in range(30):
+        world.step(hours=2)
+        controller.tick()
+    assert [i.outcome for i in closed(world)] == ["promoted"]
+    assert dict(world.standing().aliases) == {"champion": "2"}
+
+
+def test_an_owner_that_lost_its_lease_in_the_middle_of_a_step_makes_no_further_write(
+    tmp_path: Path,
+) -> None:
+    """What left it already may arrive; the second alias is not moved under a lease long gone."""
+    world, stage = waiting_world(tmp_path)
+    sleeper = stage.controller(no_fault)
+    world.step()
+    sleeper.tick()
+    world.submit_challenger(Release())
+    aliases = []
+
+    def sleep(call: str) -> None:
+        if call != "registry.set_alias:after" or aliases:
+            return
+        aliases.append(world.standing().aliases)
+        world.step(hours=0, seconds=LEASE_S + 1)
+        world.leases.acquire(world.target, "somebody else")
+
+    world.fault = sleep
+    for _ in range(4):
+        world.step(hours=2)
+        sleeper.tick()
+
+    assert aliases
+    assert world.standing().aliases == aliases[0]
+
+
+def test_an_owner_that_was_outrun_while_it_took_over_records_no_lease(tmp_path: Path) -> None:
+    """Held up between taking the lease and stamping the route: the newer token stands."""
+    world, stage = waiting_world(tmp_path)
+    outrun: list[str] = []
+
+    def hold_up(call: str) -> None:
+        if call == "traffic.patch:before" and not outrun:
+            outrun.append(call)
+            world.step(hours=0, seconds=LEASE_S + 1)
+            world.leases.acquire(world.target, "somebody else")
+
+    controller = stage.controller(hold_up)
+    world.step()
+    controller.tick()
+
+    assert outrun
+    assert world.journal.events(kinds=[kinds.LEASE_ACQUIRED]) == []
+
+
+@pytest.mark.parametrize("moment", ["workloads.start:after", "traffic.patch:after"])
+def test_a_challenger_that_displaces_another_is_released_and_nothing_is_left_of_the_other(
+    tmp_path: Path, moment: str
+) -> None:
+    """The alias moves while the first is deployed or gets its share: nothing is known against the
+    second, and nobody needs the server of the first."""
+    world = quick_world(tmp_path)
+    stage = Stage(world)
+    controller = stage.controller(no_fault)
+    world.step()
+    controller.tick()
+    world.submit_challenger(Release())
+    came: list[str] = []
+
+    def displace(call: str) -> None:
+        if call == moment and world.journal.events(kinds=[kinds.STEP_INTENDED]) and not came:
+            came.append(call)
+            with world.own():
+                world.foundry.submit_challenger(Release(), key="the newer one")
+            world.settle()
+
+    world.fault = displace
+    for _ in range(40):
+        world.step(hours=2)
+        controller.tick()
+
+    assert came
+    assert [i.outcome for i in closed(world)] == ["promoted"]
+    assert dict(world.standing().aliases) == {"champion": "3"}
+    assert set(world.standing().servers) == {"3"}
+
+
+def test_a_server_that_somebody_else_started_is_left_alone(tmp_path: Path) -> None:
+    """mendloop stops only what it started: the first champion's server is not its own."""
+    play = Play.begin(tmp_path)
+    with play.world.own():
+        play.world.foundry.register(Release(), key="by hand")
+        play.world.registry.set_alias("parcels", "champion", "2", key="by hand")
+    play.world.settle()
+    play.world.edit_route({"1": 100})
+    play.tick(6)
+
+    assert "1" in play.world.standing().servers
