@@ -38,7 +38,7 @@ def fenced(session: Session, operation: Operation) -> Desk:
                 " was under way; it goes on after the pause"
             )
 
-    ports = {
+    ports: dict[str, Any] = {
         name: _Fence(getattr(session.desk, name), verbs, check) for name, verbs in _WRITES.items()
     }
     return replace(session.desk, **ports)

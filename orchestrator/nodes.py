@@ -125,9 +125,10 @@ def guard(state: State, session: Session) -> State:
     )
     ruling = judged.ruling
     reason = "; ".join(ruling.reasons) or ruling.decision.value
-    if reason != state.get("last_ruling") or ruling.decision is Decision.ALLOW:
+    said = f"{step.key}: {reason}"  # the same reason about another step is another ruling
+    if said != state.get("last_ruling") or ruling.decision is Decision.ALLOW:
         reporting.write_ruling(session, step, judged)
-    change = {"last_ruling": reason}
+    change = {"last_ruling": said}
     match ruling.decision:
         case Decision.ALLOW:
             session.permitted = step.key

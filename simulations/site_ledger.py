@@ -46,7 +46,7 @@ class SiteLedger(Ledger):
         settled = {standing.aliases.get("champion"), standing.aliases.get("former")}
         share = sum(p for v, p in standing.shares.items() if v not in settled)
         if share and self.is_announced and not self.is_disturbed and not standing.is_edited:
-            self._check_candidate(share)
+            self.check_candidate(share)
 
     def check_end(self) -> None:
         """See Ledger."""

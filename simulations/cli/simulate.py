@@ -6,11 +6,15 @@ from pathlib import Path
 
 import click
 
+from simulations.fuzz.command import fuzz
+
 
 class RunsByDefault(click.Group):
     """``simulate NAME`` means ``simulate run NAME``; the help shows the options of both."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--fuzz" in args:
+            args = ["fuzz", *(each for each in args if each != "--fuzz")]
         if not args or args[0] not in (*self.commands, "-h", "--help"):
             args = ["run", *args]
         return super().parse_args(ctx, args)
@@ -35,7 +39,11 @@ def simulate() -> None:
       mendloop simulate concept-drift-sudden --seeds 5
       mendloop simulate --all --jobs 2 --baselines --report rehearsal
       mendloop simulate new my-incident
+      mendloop simulate --fuzz --seeds 200 --minutes 2
     """
+
+
+simulate.add_command(fuzz)
 
 
 @simulate.command(short_help="Run scenarios (the default).")

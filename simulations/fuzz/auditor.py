@@ -13,6 +13,7 @@ from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
 from orchestrator.journal.incidents import open_intents
 from orchestrator.kill_switch import KillSwitch
+from orchestrator.take_over import holder_of
 from simulations.effects import STEPS, Effect, Ledger, Standing, changes
 from tools.registry import CHALLENGER
 from tools.routing import PREVIOUS, RECEIPT, SPLIT, TOKEN, WRITTEN
@@ -58,6 +59,7 @@ class Auditor:
         for effect in effects:
             if not had_left:
                 self._check_owner(effect)
+                self._check_hands(effect)
                 self._check_pause(effect, intents)
             if not had_left or effect.what == "route":
                 self._check_intent(effect, intents)
@@ -117,6 +119,10 @@ class Auditor:
         if newest is not None and newest.holder != self._world.acting:
             said = f"{self._world.acting} changed {effect} although {newest.holder} took over"
             self._say(1, said)
+
+    def _check_hands(self, effect: Effect) -> None:
+        if holder_of(self._world.journal, self._world.target) == "person":
+            self._say(5, f"{effect} although a person has the target in hand")
 
     def _check_pause(self, effect: Effect, intents: list[Event]) -> None:
         pause = KillSwitch(self._world.kill_switch).read(self._world.target)

@@ -133,7 +133,7 @@ def _add(totals: dict[str, int], result: Result) -> None:
 
 
 def _found(result: Result, broken: tuple[str, ...], report: Path | None) -> Finding:
-    case, chance = case_of(result.seed)
+    case, _ = case_of(result.seed)
     small = scheduled(case, result.played)
     wanted = kind_of(result.played.broken)
 

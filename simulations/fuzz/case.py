@@ -16,8 +16,6 @@ from simulations.crashes import Point
 from tools.managed_model import Duration, Metadata
 from tools.schema import DocumentValue
 
-API_VERSION = "mendloop.dev/v1alpha1"
-
 Doing = Literal[
     "release",
     "train",
@@ -123,7 +121,7 @@ class CaseSpec(DocumentValue):
     quiet: int = Field(default=2, ge=0)
     """Ticks of one window each before the first: a trusted past."""
     ticks: int = Field(ge=1, le=500)
-    """Then moves and injections; afterwards nothing goes wrong any more and all must come to rest."""
+    """Of moves and injections; afterwards nothing goes wrong, and all must come to rest."""
     hours: int = Field(default=2, ge=0)
     """Event time that passes at once, every so many ticks (``every``)."""
     every: int = Field(default=1, ge=1)
@@ -138,7 +136,7 @@ class CaseSpec(DocumentValue):
 class FuzzCase(DocumentValue):
     """One rehearsal of the crash fuzzer."""
 
-    api_version: Literal["mendloop.dev/v1alpha1"] = API_VERSION
+    api_version: Literal["mendloop.dev/v1alpha1"] = "mendloop.dev/v1alpha1"
     kind: Literal["FuzzCase"] = "FuzzCase"
     metadata: Metadata
     spec: CaseSpec

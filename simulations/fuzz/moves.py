@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator import approvals
 from orchestrator.journal import kinds
+from orchestrator.journal.interventions import TargetHandedBack
 from orchestrator.kill_switch import KillSwitch, Pause
+from orchestrator.take_over import holder_of
 from simulations.fuzz.case import Move
 from simulations.population import CHANGED, USUAL
 from simulations.releases import Release
 from tools.errors import Refused
-from tools.routing import WRITTEN
 
 if TYPE_CHECKING:
     from simulations.fuzz.world import FuzzWorld
@@ -107,13 +108,19 @@ def _edit_weights(world: FuzzWorld, move: Move) -> None:
 
 
 def _hand_back(world: FuzzWorld, move: Move) -> None:
-    """Somebody gives everything to the champion and takes mendloop's stamp away."""
-    champion = world.standing().aliases.get("champion", "")
-    if not world.standing().is_edited or champion not in world.standing().servers:
+    """Whoever has the target in hand gives everything to the champion, and it back to mendloop."""
+    if holder_of(world.journal, world.target) != "person":
         return
-    world.edit_route({champion: 100})
-    path = f"/metadata/annotations/{WRITTEN.replace('/', '~1')}"
-    world.patch_route([{"op": "remove", "path": path}])
+    champion = world.standing().aliases.get("champion", "")
+    if champion in world.standing().servable:
+        world.edit_route({champion: 100})
+    world.journal.append(
+        kinds.TARGET_HANDED_BACK,
+        at=world.clock.now(),
+        actor="somebody",
+        target=world.target,
+        payload=TargetHandedBack(by="somebody"),
+    )
 
 
 def _edit_elsewhere(world: FuzzWorld, move: Move) -> None:

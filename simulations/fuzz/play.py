@@ -1,32 +1,34 @@
-"""Plays one fuzz case: the world's moves, the controllers that come and go, then calm, then rest."""
+"""Plays one fuzz case: moves of the world, controllers that come and go, then calm and rest."""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, MutableMapping
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
-from langgraph.checkpoint.memory import InMemorySaver
 
 from agents.catalog import all_tools
 from agents.contract import Tool
 from orchestrator.controller import Controller, Target
+from orchestrator.in_memory import memory_checkpointer
 from orchestrator.policy_files import builtin_policies
 from policies.engine import PolicySet
 from simulations.crashes import Killed
 from simulations.faults import exposed
-from simulations.fuzz.case import FuzzCase, Injection, Move
+from simulations.fuzz.case import Doing, FuzzCase, Injection, Move
 from simulations.fuzz.injector import Choice, Injector, Schedule
 from simulations.fuzz.moves import answer_all, make
 from simulations.fuzz.rest import unrest
 from simulations.fuzz.world import FuzzWorld
 from simulations.world import LEASE_S
+from tools.errors import MendloopError
 from tools.lease import Lease
 from tools.values import Value, canonical_json
 
@@ -35,6 +37,15 @@ CALM_TICKS = 80
 CALM_SECONDS = 20.0
 CALM_HOURS = 24
 CALM_EVERY = 3
+
+
+CALMING: tuple[Doing, ...] = (
+    "metrics-light",
+    "labels-resume",
+    "thaw-feed",
+    "resume",
+    "disk-free",
+)
 
 
 class Played(Value):
@@ -51,22 +62,21 @@ class Played(Value):
     incidents: int
 
 
-class FaultySaver(InMemorySaver):
-    """LangGraph's checkpointer in memory; each of its writes may fail before it and after it."""
+def faulty_checkpointer(world: FuzzWorld) -> Any:
+    """A new store of threads; each of its writes may fail before it and after it."""
+    saver = memory_checkpointer()
 
-    world: FuzzWorld
+    def exposing(verb: Callable[..., Any], call: str) -> Callable[..., Any]:
+        @wraps(verb)
+        def exposed_verb(*arguments: Any, **named: Any) -> Any:
+            with exposed(world.fault, call):
+                return verb(*arguments, **named)
 
-    def put(self, *arguments: Any, **named: Any) -> Any:
-        with exposed(self.world.fault, "checkpoint.put"):
-            return super().put(*arguments, **named)
+        return exposed_verb
 
-    def put_writes(self, *arguments: Any, **named: Any) -> None:
-        with exposed(self.world.fault, "checkpoint.put_writes"):
-            super().put_writes(*arguments, **named)
-
-    def delete_thread(self, thread_id: str) -> None:
-        with exposed(self.world.fault, "checkpoint.delete_thread"):
-            super().delete_thread(thread_id)
+    for name in ("put", "put_writes", "delete_thread"):
+        setattr(saver, name, exposing(getattr(saver, name), f"checkpoint.{name}"))
+    return saver
 
 
 class FaultyLeases:
@@ -112,8 +122,7 @@ class Play:
         self._born = 0
         self._tools = tools or all_tools()
         self._policies = policies or _policies()
-        self._saver = FaultySaver()
-        self._saver.world = self.world
+        self._saver = faulty_checkpointer(self.world)
         self._leases = FaultyLeases(self.world)
         choice = choose or Schedule(case.spec.injections)
         self.injector = Injector(self.world, choice, self._stand_in)
@@ -169,11 +178,12 @@ class Play:
     def _calm(self) -> int:
         """Nothing goes wrong any more; how many ticks it took to come to rest."""
         self.injector.is_over = True
-        for do in ("metrics-light", "labels-resume", "thaw-feed", "resume", "disk-free"):
-            make(self.world, Move(tick=1, do=do))  # type: ignore[arg-type]
+        for do in CALMING:
+            make(self.world, Move(tick=1, do=do))
         reasons: list[str] = []
         for tick in range(1, CALM_TICKS + 1):
-            if self.spec.answers != "nobody":
+            if self.spec.answers != "nobody" and tick % CALM_EVERY == 1:
+                make(self.world, Move(tick=1, do="hand-back"))
                 answer_all(self.world, approve=self.spec.answers == "approve")
             self._tick(hours=0 if tick % CALM_EVERY else CALM_HOURS, seconds=CALM_SECONDS)
             reasons = unrest(self.world)
@@ -210,20 +220,10 @@ class Play:
         with self._acting(holder):
             try:
                 controller.start()
-            except Killed:
-                return False
-            except (Exception,) as error:
-                return self._failed_to_start(error)
+            except (Killed, MendloopError, sqlite3.OperationalError):
+                return False  # its process ends, and is started again later
         self.controllers[holder] = controller
         return True
-
-    def _failed_to_start(self, error: Exception) -> bool:
-        """A process that ends with an error at its start is started again later."""
-        from tools.errors import MendloopError
-
-        if not isinstance(error, MendloopError | sqlite3.OperationalError):
-            self.defects.append(f"defect at start: {error!r}")
-        return False
 
     def _at_work(self, holder: str) -> None:
         with self._acting(holder):
@@ -268,8 +268,6 @@ class Play:
 
     def _hear(self, _: Any, level: str, event: MutableMapping[str, Any]) -> Any:
         if event["event"] == "target.broken":
-            import sys
-
             error = sys.exc_info()[1]
             if not isinstance(error, sqlite3.OperationalError):
                 self.defects.append(f"defect: {error!r}")

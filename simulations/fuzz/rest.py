@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.journal.incidents import fold_incidents
+from orchestrator.take_over import holder_of
 from tools.registry import CHALLENGER
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ def unrest(world: FuzzWorld) -> list[str]:
             f" {last[i.id].kind} {_short(last[i.id].payload)}"
             for i in open_ones
         ]
+    if holder_of(world.journal, world.target) == "person":
+        return []  # mendloop stands down until it is handed back
     is_escalated = any(i.status == "escalated" for i in incidents)
     standing = world.standing()
     champion = standing.aliases.get("champion", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from tools.errors import MendloopError
@@ -30,10 +31,8 @@ class TwiceDelivered:
             answer = verb(*arguments, **named)
             if self._told.twice:
                 self._told.twice = False
-                try:
+                with suppress(MendloopError):  # nobody waits for the second answer
                     verb(*arguments, **named)
-                except MendloopError:
-                    pass  # nobody waits for the second answer
             return answer
 
         return deliver

@@ -133,13 +133,6 @@ class RememberedPopulation(Population):
     def __init__(self, *, seed: int, rows_per_hour: int) -> None:
         super().__init__(seed=seed, rows_per_hour=rows_per_hour)
         self._hours: dict[int, dict[str, Any]] = {}
-        self._losses: dict[tuple[Logistic, Logistic], float] = {}
-
-    def expected_loss(self, model: Logistic, truth: Logistic) -> float:
-        """See Population."""
-        if (model, truth) not in self._losses:
-            self._losses[(model, truth)] = super().expected_loss(model, truth)
-        return self._losses[(model, truth)]
 
     def _hour(self, index: int) -> dict[str, Any]:
         if index not in self._hours:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from agents.catalog import all_tools
@@ -50,15 +51,15 @@ def case(*, moves: tuple[Move, ...], injections: tuple[Injection, ...] = ()) -> 
 
 def test_a_quick_campaign_breaks_no_promise(tmp_path: Path) -> None:
     """Seeds that nobody chose; a longer one runs from the command line."""
-    found = run(seeds=25, first=0, report=tmp_path)
+    found = run(seeds=15, first=0, report=tmp_path)
 
     assert found.findings == ()
-    assert found.seeds == 25
+    assert found.seeds == 15
     assert found.injections > 10
     assert found.effects > 10
 
 
-@pytest.mark.parametrize("seed", [3, 10, 23])
+@pytest.mark.parametrize("seed", [3, 10])
 def test_what_chance_did_plays_again_from_its_schedule_byte_for_byte(seed: int) -> None:
     """Promise 11, and what makes a finding worth keeping."""
     drawn, chance = case_of(seed)
@@ -83,7 +84,7 @@ def test_a_planted_bug_is_found_and_shrinks_to_what_causes_it() -> None:
     tools = {**all_tools(), "start_canary": Hasty()}
 
     def fails(tried: FuzzCase) -> bool:
-        return any("promise 3" in said for said in play(tried, tools=tools).broken)
+        return any("announced were" in said for said in play(tried, tools=tools).broken)
 
     planted = case(moves=moves, injections=noise)
     assert fails(planted)
@@ -91,8 +92,6 @@ def test_a_planted_bug_is_found_and_shrinks_to_what_causes_it() -> None:
     assert [move.do for move in small.spec.moves] == ["release"]
     assert small.spec.injections == ()
     assert small.spec.ticks < planted.spec.ticks
-
-    import yaml
 
     read = parse_document(yaml.safe_load(small.as_yaml()), FuzzCase, source="printed")
     assert read == small
