@@ -158,7 +158,7 @@ class FleetWorld:
     def _trigger(self, fault: FaultDocument, site: Site) -> None:
         origin_s = self.now_s
         onset_s = origin_s + fault.onset.total_seconds()
-        self.began_s = onset_s if self.began_s is None else min(self.began_s, onset_s)
+        self._note_beginning(fault, onset_s)
         site.trigger(fault, origin_s)
         self.told.append((onset_s, site.name, f"{fault.name} begins"))
         if fault.end is not None:
@@ -169,6 +169,19 @@ class FleetWorld:
             if fault.end is not None:
                 end_s = origin_s + fault.end.total_seconds()
                 self.later(end_s, lambda: fault.finish(site))
+
+    def _note_beginning(self, fault: FaultDocument, onset_s: float) -> None:
+        """The first fault that is no trap begins what is to be found; the truth may say else."""
+        told = self.scenario.spec.truth.begins
+        if told is not None:
+            self.began_s = told.total_seconds()
+        elif not (isinstance(fault, MomentFault) and fault.is_latent) or self._are_all_latent:
+            self.began_s = onset_s if self.began_s is None else min(self.began_s, onset_s)
+
+    @property
+    def _are_all_latent(self) -> bool:
+        faults = self.scenario.spec.faults
+        return all(isinstance(fault, MomentFault) and fault.is_latent for fault in faults)
 
     def _build(self) -> None:
         spec = self.scenario.spec

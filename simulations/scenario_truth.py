@@ -71,6 +71,8 @@ class Truth(DocumentValue):
     decoy it only looks so."""
     causes: tuple[RootCause, ...] = ()
     """Every root cause that an operator should name; none where no diagnosis is called for."""
+    begins: Duration | None = None
+    """When it goes wrong; without it, with the first fault that does not merely lie in wait."""
     good_operator: str = ""
     """What one would do, in words."""
     acceptable: tuple[ActOrGroup, ...] = ()

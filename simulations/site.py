@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NEARBY = (50, 100)
 """Rows before and after a moment over which the expected loss of that moment is taken."""
+RESTARTS_S = (1.0, 5.0)
+"""When a server that went down is looked at: its crash is noticed, then it comes up again."""
 ROLES = {"champion": CHAMPION, "challenger": CHALLENGER, "former": FORMER}
 _CROWDED = 0.8
 """Share of the capacity beyond which answers get slow, and beyond all of it fail."""
@@ -243,8 +245,13 @@ class Site:
         version = self.standing().aliases.get(ROLES[role], "")
         if version in self.standing().servers:
             self.world.workloads.crash(self.target, version)
+            for after_s in RESTARTS_S:  # as a kubelet would, whoever looks
+                self.world.later(self.world.now_s + after_s, lambda: self._restart(version))
             if for_good:
                 self.world.workloads.broken.add(self._digest(version))
+
+    def _restart(self, version: str) -> None:
+        self.world.workloads.read(self.target, version)
 
     def mend(self, role: str) -> None:
         """What kept the server of a role from starting is gone."""

@@ -6,6 +6,7 @@ from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Ver
 from agents.facts import DATA_TRUST, INPUTS, QUARANTINE
 from agents.memory import TargetMemory
 from agents.ports import Desk
+from tools.errors import Refused
 from tools.managed_model import ManagedModel
 from tools.workloads import ServerPhase, ServingConfig
 
@@ -79,6 +80,10 @@ class FallBack:
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
         columns = _distrusted_columns(call.model, memory)
+        if not columns:
+            raise Refused(
+                "what is distrusted belongs to no feed with a fallback; nothing can be masked"
+            )
         return _configure_all(desk, call, ServingConfig(masked=columns))
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:

@@ -96,6 +96,9 @@ class ServingFault(FaultDocument):
 class MomentFault(FaultDocument):
     """A fault that happens at its onset and, where it has an end, is taken back then."""
 
+    is_latent: ClassVar[bool] = False
+    """Whether it lies in wait for something that an operator does: nothing is wrong until then."""
+
     def begin(self, site: Site) -> None:
         """It happens."""
         raise NotImplementedError

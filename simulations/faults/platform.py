@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -115,6 +115,7 @@ class ControllerCrash(MomentFault):
     """The operator dies right before or after its next call of this name, and comes back later."""
 
     kind: Literal["controller_crash"]
+    is_latent: ClassVar[bool] = True
     at: str = Field(default="traffic.patch:after", pattern=r"^[a-z_]+\.[a-z_]+:(before|after)$")
     """Such as ``traffic.patch:after`` (changed, not recorded) or ``journal.append:before``."""
 
@@ -145,6 +146,7 @@ class DuplicateTriggers(MomentFault):
     """An alert storm: the operator is woken over and over within the same moment."""
 
     kind: Literal["duplicate_triggers"]
+    is_latent: ClassVar[bool] = True
     times: int = Field(default=10, ge=2, le=1000)
 
     def begin(self, site: Site) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ class TrainingFault(MomentFault):
     fit a worse model (``worse_unseen``: the gate sees the same wrong labels and passes it)."""
 
     kind: Literal["training_fault"]
+    is_latent: ClassVar[bool] = True
     mode: Mode = "fails"
     times: int = Field(default=1, ge=1)
     """How many runs, from the next one on."""
@@ -36,6 +37,7 @@ class BrokenArtifacts(MomentFault):
     """Artifacts that are made from now on are missing, were changed, or do not load."""
 
     kind: Literal["broken_artifacts"]
+    is_latent: ClassVar[bool] = True
     how: Literal["missing", "changed", "does_not_load"] = "does_not_load"
 
     def begin(self, site: Site) -> None:

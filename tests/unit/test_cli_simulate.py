@@ -1,4 +1,4 @@
-"""``mendloop simulate``: finds scenarios, writes templates, reports, and ends with the right code."""
+"""``mendloop simulate``: finds scenarios, writes templates, reports, ends with the right code."""
 
 from __future__ import annotations
 
