@@ -19,7 +19,7 @@ from tools.statistics.canary import CanaryEvidence, stretches_between
 from tools.statistics.verdict import Verdict
 
 LOOKS, PER_LOOK, SHARE, RATE = 60, 500, 0.1, 0.01
-MARGINS = {"errors": 0.02, "slow": 0.02}
+MARGINS = {"errors": 0.02, "missing": 0.02, "slow": 0.02}
 Look = Reading | NoReading
 Fault = Callable[[np.random.Generator, int, Reading], Look]
 

@@ -45,11 +45,14 @@ class MemoryMetrics:
         *,
         errors: int = 0,
         slow: int = 0,
+        missing: int = 0,
         mirrored: bool = False,
     ) -> None:
         """Add to a version's counters; 0 requests make it known."""
-        if min(requests, errors, slow) < 0 or errors + slow > requests:
-            raise ValueError(f"{errors} errors and {slow} slow do not fit {requests} requests")
+        if min(requests, errors, slow, missing) < 0 or errors + max(slow, missing) > requests:
+            raise ValueError(
+                f"{errors} errors, {slow} slow, {missing} missing do not fit {requests} requests"
+            )
         counts = self._counts[(target, mirrored)]
         old = counts.get(version, VersionCounters(version=version, requests=0, errors=0, slow=0))
         counts[version] = VersionCounters(
@@ -57,6 +60,7 @@ class MemoryMetrics:
             requests=old.requests + requests,
             errors=old.errors + errors,
             slow=old.slow + slow,
+            missing=old.missing + missing,
         )
 
     def start_anew(self) -> None:

@@ -26,6 +26,8 @@ class Release:
     passes_gates: bool = True
     error_rate: float = 0.002
     slow_rate: float = 0.004
+    missing_rate: float = 0.001
+    """Share of the calls that it answers without a prediction, with a 4xx."""
     starts: bool = True
     """False: its server never gets ready."""
     skew: float = 0.0

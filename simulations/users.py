@@ -58,10 +58,13 @@ class Users:
             release = self.made[version]
             errors = int(rng.binomial(count, release.error_rate))
             slow = int(rng.binomial(count - errors, release.slow_rate))
+            missing = int(rng.binomial(count - errors, release.missing_rate))
             if not self.workloads.answers(self.target, version):
                 self.failed[""] = self.failed.get("", 0) + count
-                errors, slow = count, 0
-            self.metrics.count(self.target, version, count, errors=errors, slow=slow)
+                errors, slow, missing = count, 0, 0
+            self.metrics.count(
+                self.target, version, count, errors=errors, slow=slow, missing=missing
+            )
             self.answered[version] = self.answered.get(version, 0) + count
             self.failed[version] = self.failed.get(version, 0) + errors
 

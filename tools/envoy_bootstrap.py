@@ -1,7 +1,8 @@
 """The bootstrap of the embedded platform's Envoy: one listener, routes and clusters from files.
 
 Per answered request Envoy's stats access logger records the duration under the version that
-answered, once for all answers (``answered``) and once for the failed ones (``failed``). Both are
+answered, once for all answers (``answered``), once for the failed ones (``failed``) and once for
+those that hold no prediction although nothing failed (``refused``). All are
 histograms of the listener, not of the cluster: they do not restart when a version is retired and
 comes back, and they leave mirrored requests out. https://www.envoyproxy.io/docs/envoy/v1.40.0/
 api-v3/extensions/access_loggers/stats/v3/stats.proto
@@ -19,6 +20,7 @@ ROUTE_CONFIG = "mendloop"
 STAT_PREFIX = "mendloop"
 ANSWERED = "answered"
 FAILED = "failed"
+REFUSED = "refused"
 EPOCH_TAG = "epoch"
 
 DEFAULT_EDGES_MS = (1, 2, 5, 10, 20, 25, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750)
@@ -96,7 +98,11 @@ def _listener(folder: Path, listen: str, port: int) -> dict[str, Any]:
         # A request keeps the x-request-id that its client gave it: the prediction log names it so.
         "preserve_external_request_id": True,
         "local_reply_config": {"mappers": [_name_cluster()]},
-        "access_log": [_duration_log(ANSWERED, None), _duration_log(FAILED, _failed_only())],
+        "access_log": [
+            _duration_log(ANSWERED, None),
+            _duration_log(FAILED, _failed_only()),
+            _duration_log(REFUSED, _refused_only()),
+        ],
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -153,9 +159,18 @@ def _failed_only() -> dict[str, Any]:
     return {"or_filter": {"filters": [_status_at_least(500), flags]}}
 
 
+def _refused_only() -> dict[str, Any]:
+    """3xx and 4xx: an answer, and no prediction in it."""
+    return {"and_filter": {"filters": [_status_at_least(300), _status("LE", 499)]}}
+
+
 def _status_at_least(code: int) -> dict[str, Any]:
-    value = {"default_value": code, "runtime_key": f"mendloop.status_{code}"}
-    return {"status_code_filter": {"comparison": {"op": "GE", "value": value}}}
+    return _status("GE", code)
+
+
+def _status(op: str, code: int) -> dict[str, Any]:
+    value = {"default_value": code, "runtime_key": f"mendloop.status_{op.lower()}_{code}"}
+    return {"status_code_filter": {"comparison": {"op": op, "value": value}}}
 
 
 def _address(host: str, port: int) -> dict[str, Any]:

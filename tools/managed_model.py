@@ -141,8 +141,12 @@ class Rollout(DocumentValue):
     step_deadline: Duration = timedelta(minutes=5)
     """Wall clock without a decision after which the canary is undone."""
     harm_budget: float = Field(default=0.005, gt=0, lt=1)
-    """Most extra bad answers (errors or slow), as a share of *all* requests, that a step may risk:
-    the margin of a step is this divided by its traffic share."""
+    """Most extra bad answers (errors, slow, or without a prediction), as a share of *all* requests,
+    that a step may risk: the margin of a step is this divided by its traffic share."""
+    max_score_shift: float = Field(default=0.5, gt=0, le=1)
+    """Kolmogorov distance between the scores of both versions from which a canary counts as
+    harmful: a retrained model may move scores, one that moves half of them past some value is
+    another model."""
     probation: Duration = timedelta(days=14)
     """Event time for which the former champion stays warm after a promotion."""
 

@@ -22,6 +22,9 @@ class VersionCounters(Value):
     """Of these: 5xx, resets, refused connections, time-outs."""
     slow: int
     """Of these: slower than the target's latency objective (errors are not counted here)."""
+    missing: int = 0
+    """Of these: answered, but without a prediction (3xx and 4xx): refused inputs, a path or a
+    schema that this version does not know. Callers' own mistakes meet every version alike."""
 
 
 class Reading(Value):

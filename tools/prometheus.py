@@ -137,10 +137,16 @@ class _Totals:
         return {version: self._counters(version) for version in versions}
 
     def _counters(self, version: str) -> VersionCounters:
-        requests, errors = (round(self._sums[(version, w)]) for w in ("requests", "errors"))
+        requests, errors, missing = (
+            round(self._sums[(version, what)]) for what in ("requests", "errors", "missing")
+        )
         slow = self._sums[(version, "answered")] - self._sums[(version, "in_time")]
         return VersionCounters(
-            version=version, requests=requests, errors=errors, slow=max(0, round(slow))
+            version=version,
+            requests=requests,
+            errors=errors,
+            slow=max(0, round(slow)),
+            missing=missing,
         )
 
 
@@ -149,7 +155,9 @@ def _meanings(labels: Mapping[str, str]) -> tuple[str, ...]:
     code = labels.get("response_code", "")
     is_error = code.startswith("5") or code == "0"
     if labels["__name__"] == _REQUESTS:
-        return ("requests", "errors") if is_error else ("requests",)
+        if is_error:
+            return ("requests", "errors")
+        return ("requests", "missing") if code.startswith(("3", "4")) else ("requests",)
     if is_error:
         return ()
     return ("answered",) if labels["__name__"].endswith("_count") else ("in_time",)

@@ -4,7 +4,8 @@ Envoy records the duration of every answered request twice: in the histogram ``a
 the answer was a failure (5xx, reset, refused connection, time-out), also in ``failed`` (see
 ``tools/envoy_bootstrap.py``). Requests, errors and slow answers are read off these two, which
 Envoy merges once a second and together, so that one reading is consistent: slow are the answers
-past the objective in ``answered`` less those in ``failed``. A client that left before its answer
+past the objective in ``answered`` less those in ``failed``. Answers without a prediction (3xx,
+4xx) have a histogram of their own, ``refused``. A client that left before its answer
 is no request. Copies of requests (mirrors) are read off the statistics of their own clusters; a
 copy that both failed and was slow counts as both there.
 """
@@ -18,17 +19,18 @@ from collections.abc import Callable, Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 from tools.envoy_admin import EnvoyAdmin
-from tools.envoy_bootstrap import ANSWERED, EPOCH_TAG, FAILED, STAT_PREFIX
+from tools.envoy_bootstrap import ANSWERED, EPOCH_TAG, FAILED, REFUSED, STAT_PREFIX
 from tools.envoy_config import MIRROR_SUFFIX, version_of
 from tools.errors import Unavailable
 from tools.metrics import NoReading, Reading, VersionCounters
 
 _PATTERN = (
-    rf"^({STAT_PREFIX}\.({ANSWERED}|{FAILED})|cluster\..*\.(membership_total"
+    rf"^({STAT_PREFIX}\.({ANSWERED}|{FAILED}|{REFUSED})|cluster\..*\.(membership_total"
     r"|upstream_rq_completed|upstream_rq_5xx|upstream_rq_time))"
 )
 _ANSWERED = f"envoy_{STAT_PREFIX}_{ANSWERED}"
 _FAILED = f"envoy_{STAT_PREFIX}_{FAILED}"
+_REFUSED = f"envoy_{STAT_PREFIX}_{REFUSED}"
 _MEMBERS = "envoy_cluster_membership_total"
 # The parser gives counters the suffix _total that OpenMetrics asks for and Envoy leaves out.
 _COPIES = "envoy_cluster_upstream_rq_completed_total"
@@ -94,7 +96,8 @@ def _live(samples: _Samples, cluster: str, version: str, objective_ms: float) ->
     answered = samples.get((_ANSWERED, cluster), {})
     failed = samples.get((_FAILED, cluster), {})
     slow = _above(answered, objective_ms) - _above(failed, objective_ms)
-    return _counters(version, answered.get("count", 0.0), failed.get("count", 0.0), slow)
+    refused = samples.get((_REFUSED, cluster), {}).get("count", 0.0)
+    return _counters(version, answered.get("count", 0.0), failed.get("count", 0.0), slow, refused)
 
 
 def _copied(samples: _Samples, cluster: str, version: str, objective_ms: float) -> VersionCounters:
@@ -104,12 +107,18 @@ def _copied(samples: _Samples, cluster: str, version: str, objective_ms: float) 
     return _counters(version, completed, errors, slow)
 
 
-def _counters(version: str, requests: float, errors: float, slow: float) -> VersionCounters:
-    counts = (requests, errors, slow)
+def _counters(
+    version: str, requests: float, errors: float, slow: float, missing: float = 0.0
+) -> VersionCounters:
+    counts = (requests, errors, slow, missing)
     if not all(math.isfinite(count) and count >= 0 for count in counts):
         raise ValueError(f"v{version} has impossible counters {counts}")
     return VersionCounters(
-        version=version, requests=round(requests), errors=round(errors), slow=round(slow)
+        version=version,
+        requests=round(requests),
+        errors=round(errors),
+        slow=round(slow),
+        missing=round(missing),
     )
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Verification, is_
 from agents.deployer.shifting import before_each_step
 from agents.facts import CANARY, CHALLENGER, PROVED, SHARE
 from agents.memory import CanaryWatch, TargetMemory
 from agents.ports import Desk
 from agents.served import Served, look
-from tools.errors import Refused
+from tools.errors import Refused, Unavailable
 from tools.managed_model import ManagedModel
 from tools.metrics import NoReading
-from tools.statistics.canary import alpha_for, stretches_between
+from tools.statistics.canary import GUARDRAILS, alpha_for, stretches_between
+from tools.statistics.score_shift import judge_score_shift
 from tools.statistics.verdict import Judgement, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOOK_BACK = 28
+"""Windows in which the canary's logged answers are looked for."""
 
 
 class JudgeCanary:
@@ -66,6 +75,12 @@ class JudgeCanary:
         watch = _count(desk, call.model, served, watch)
         judgement = judge(call.model, watch)
         if judgement.verdict is Verdict.HEALTHY:
+            scores = _judge_scores(desk, call.model, served, watch)
+            if scores.verdict is Verdict.HARMFUL:
+                ended = watch.model_copy(update={"outcome": "harmful"})
+                return _found(Holds.BROKEN, scores, memory, ended, {CANARY: "harmful"})
+            told = f"{judgement.reason}; predictions: {scores.reason}"
+            judgement = judgement.model_copy(update={"reason": told})
             proved = watch.model_copy(update={"proved_percent": watch.percent})
             return _found(Holds.HOLDS, judgement, memory, proved, {PROVED: watch.percent})
         if judgement.verdict is Verdict.HARMFUL:
@@ -109,9 +124,42 @@ def judge(model: ManagedModel, watch: CanaryWatch) -> Judgement:
     budget = rollout.harm_budget
     return watch.evidence.judge(
         alpha=alpha,
-        margins={"errors": margin, "slow": margin},
-        tolerances={"errors": budget, "slow": budget},
+        margins=dict.fromkeys(GUARDRAILS, margin),
+        tolerances=dict.fromkeys(GUARDRAILS, budget),
     )
+
+
+def _judge_scores(desk: Desk, model: ManagedModel, served: Served, watch: CanaryWatch) -> Judgement:
+    """The predictions of both versions over the same event time; asked once per proved step.
+
+    A log that does not answer, or holds too few rows yet, proves nothing and holds nothing up.
+    """
+    rollout = model.spec.rollout
+    try:
+        rows = _logged_together(desk, model, served.must_champion().version, watch.version)
+    except Unavailable as error:
+        return Judgement(verdict=Verdict.UNKNOWN, reason=str(error))
+    alpha = alpha_for(model.spec.evidence.alpha, attempt=watch.attempt)
+    return judge_score_shift(*rows, allowed=rollout.max_score_shift, alpha=alpha)
+
+
+def _logged_together(
+    desk: Desk, model: ManagedModel, stable: str, canary: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What both versions answered since the canary's first logged row, of the recent windows."""
+    extent = desk.log.extent(model.target)
+    if extent.watermark is None:
+        raise Unavailable("nothing is logged yet")
+    rows = desk.log.predictions(
+        model.target,
+        start=extent.watermark - LOOK_BACK * model.spec.evidence.window,
+        end=extent.watermark,
+        columns=(),
+    )
+    theirs = rows[rows["version"] == canary]
+    since = theirs["event_time"].min()
+    ours = rows[(rows["version"] == stable) & (rows["event_time"] >= since)]
+    return ours, theirs
 
 
 def _count(desk: Desk, model: ManagedModel, served: Served, watch: CanaryWatch) -> CanaryWatch:

@@ -59,8 +59,12 @@ class World:
             threading.Event().wait(0.05)
 
 
-def counters(version: str, requests: int, errors: int = 0, slow: int = 0) -> VersionCounters:
-    return VersionCounters(version=version, requests=requests, errors=errors, slow=slow)
+def counters(
+    version: str, requests: int, errors: int = 0, slow: int = 0, missing: int = 0
+) -> VersionCounters:
+    return VersionCounters(
+        version=version, requests=requests, errors=errors, slow=slow, missing=missing
+    )
 
 
 class RealTraffic:
@@ -84,9 +88,10 @@ class RealTraffic:
         slow: int = 0,
         slow_errors: int = 0,
         cut: int = 0,
+        missing: int = 0,
         mirrored: bool = False,
     ) -> None:
-        """Ordinary requests first, then the failed and the slow ones."""
+        """Ordinary requests first, then the failed, the slow and the refused ones."""
         split = TrafficSplit.all_to(version)
         if mirrored:
             split = TrafficSplit(shares={"1": 100}, mirror=Mirror(version=version))
@@ -94,6 +99,7 @@ class RealTraffic:
         slowly, badly = {"x-wait-ms": "160"}, {"x-status": "500"}
         wanted: list[dict[str, str]] = [{}] * requests + [badly] * errors + [slowly] * slow
         wanted += [{**slowly, **badly}] * slow_errors + [{"x-cut": "1"}] * cut
+        wanted += [{"x-status": "422"}] * missing
         with httpx.Client(trust_env=False, base_url=self.url, timeout=10.0) as client:
             for headers in wanted:
                 client.get("/predict", headers={"host": self.name, **headers})
@@ -174,11 +180,18 @@ def memory_world() -> World:
         slow: int = 0,
         slow_errors: int = 0,
         cut: int = 0,
+        missing: int = 0,
         mirrored: bool = False,
     ) -> None:
         failed = errors + slow_errors + cut
         metrics.count(
-            target, version, requests + slow + failed, errors=failed, slow=slow, mirrored=mirrored
+            target,
+            version,
+            requests + slow + failed + missing,
+            errors=failed,
+            slow=slow,
+            missing=missing,
+            mirrored=mirrored,
         )
 
     for version in ("1", "2"):
@@ -255,6 +268,16 @@ def test_a_failure_is_an_error_and_never_slow(world: World) -> None:
     world.answer("1", 2, errors=1, slow_errors=2, cut=1)
 
     world.until(counters("1", 6, errors=4, slow=0))
+
+
+def test_an_answer_without_a_prediction_is_counted_as_missing_and_is_no_error(
+    world: World,
+) -> None:
+    """Refused inputs are the quiet way to fail: users get an answer and no prediction."""
+    world.answer("1", 3, errors=1, missing=4)
+    world.answer("2", 2, missing=1)
+
+    world.until(counters("1", 8, errors=1, missing=4), counters("2", 3, missing=1))
 
 
 def test_counters_only_grow_within_an_epoch(world: World) -> None:

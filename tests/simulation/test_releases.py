@@ -7,11 +7,22 @@ from pathlib import Path
 import pytest
 from stage import Play, acted, closed
 
-from simulations.population import CHANGED
+from orchestrator.journal import kinds
+from simulations.population import CHANGED, Logistic
 from simulations.releases import Release
 from tools.errors import Unavailable
 
 ROUTED = ("start_canary", "advance_canary")
+
+
+def broken_judgements(play: Play) -> list[str]:
+    """What ``judge_canary`` said where it found harm."""
+    verified = [e.payload for e in play.world.journal.events(kinds=[kinds.STEP_VERIFIED])]
+    return [
+        said["detail"]
+        for said in verified
+        if (said["tool"], said["verdict"]) == ("judge_canary", "broken")
+    ]
 
 
 def test_a_bad_release_is_undone_on_proof_and_harms_no_more_than_its_step(play: Play) -> None:
@@ -39,6 +50,26 @@ def test_a_version_that_is_only_slow_is_undone_too(play: Play) -> None:
     (incident,) = play.until_closed()
 
     assert incident.outcome == "undone"
+
+
+def test_a_version_that_answers_without_predictions_is_undone_too(play: Play) -> None:
+    """Refused inputs are no errors and are fast; they are counted by themselves."""
+    play.world.submit_challenger(Release(missing_rate=0.2))
+    (incident,) = play.until_closed()
+
+    assert incident.outcome == "undone"
+    (judged,) = broken_judgements(play)
+    assert judged.startswith("missing:")
+
+
+def test_a_version_that_calls_everything_late_is_undone_before_any_label(play: Play) -> None:
+    """Sound operationally, true to its artifact, and not the same kind of model any more."""
+    play.world.submit_challenger(Release(model=Logistic(intercept=6.0)))
+    (incident,) = play.until_closed()
+
+    assert incident.outcome == "undone"
+    (judged,) = broken_judgements(play)
+    assert judged.startswith("scores differ by")
 
 
 def test_a_version_that_serves_something_else_than_its_artifact_is_undone(play: Play) -> None:

@@ -41,7 +41,7 @@ class Scraped:
     def begin(self, service: str, version: str) -> None:
         """Its proxy starts: everything is 0."""
         with self._lock:
-            for code in ("200", "500"):
+            for code in ("200", "422", "500"):
                 for what in ("total", *_EDGES):
                     self._counts[(service, version, code, what)] = 0
 
@@ -55,12 +55,14 @@ class Scraped:
         slow: int = 0,
         slow_errors: int = 0,
         cut: int = 0,
+        missing: int = 0,
     ) -> None:
         """Count requests as the caller's proxy would; a connection that was cut is a 503."""
         with self._lock:
             for code, wanted, is_slow in (
                 ("200", requests, False),
                 ("200", slow, True),
+                ("422", missing, False),
                 ("500", errors + cut, False),
                 ("500", slow_errors, True),
             ):

@@ -188,6 +188,7 @@ def test_two_readings_make_one_stretch_per_guardrail() -> None:
 
     assert found == {
         "errors": stretch((900, 2), (100, 0)),
+        "missing": stretch((900, 0), (100, 0)),
         "slow": stretch((900, 5), (100, 2)),
     }
 

@@ -22,8 +22,9 @@ from tools.statistics.sample_ratio import SampleRatioProcess
 from tools.statistics.verdict import Judgement, Verdict
 from tools.values import Value
 
-GUARDRAILS = ("errors", "slow")
-"""What the data plane counts (tools/metrics.py); others, such as missing predictions, may join."""
+GUARDRAILS = ("errors", "missing", "slow")
+"""What the data plane counts (tools/metrics.py): failures, answers without a prediction, and
+answers past the latency objective."""
 
 
 class GuardrailProcess(Value):
