@@ -84,7 +84,7 @@ def joint_shift(
 
 def _one_thread() -> Any:
     """OpenMP threads of a busy machine wait for each other far longer than they save here."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, user_api="openmp")
 
