@@ -12,6 +12,7 @@ from orchestrator.journal.incidents import IncidentSummary, fold_incidents
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.policy_files import builtin_policies
 from orchestrator.recorder import Recorder
+from orchestrator.rule_folder import RuleFolder
 from orchestrator.rulebook import Rulebook
 from orchestrator.session import Session
 from orchestrator.track_record import TrackRecord
@@ -32,13 +33,16 @@ def controller_of(
     policies: PolicySet | None = None,
 ) -> Controller:
     """A controller over the world; a second one takes the first one's place once its lease is
-    over. ``checkpointer`` is LangGraph's; ``policies`` stand in for the built-in ones."""
+    over. ``checkpointer`` is LangGraph's; ``policies`` stand in for the built-in ones. A folder
+    ``policies`` of the world is followed, like that of a home."""
+    folder = world.folder / "policies"
     controller = Controller(
         [Target(model=world.document, desk=world.desk())],
         journal=world.watched_journal(),
         checkpointer=checkpointer,
         leases=world.leases,
         policies=policies or _policies(),
+        rules=RuleFolder([folder]) if folder.is_dir() else None,
         tools=all_tools(),
         kill_switch=world.kill_switch,
         holder=holder,

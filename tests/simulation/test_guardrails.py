@@ -1,0 +1,158 @@
+"""Rules at work in whole incidents: freezes, budgets, the fleet, and autonomy that is earned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from stage import Play, acted, closed
+
+from orchestrator.journal import kinds
+from orchestrator.journal.payloads import GuardJudged, PlanMade
+from orchestrator.policy_files import builtin_policies
+from policies.context import GuardContext
+from policies.engine import judge
+from simulations.population import CHANGED
+from simulations.releases import Release
+from simulations.world import World
+
+FREEZE = """
+apiVersion: mendloop.dev/v1alpha1
+kind: ChangeCalendar
+metadata: {name: shop}
+spec:
+  timeZone: Europe/Berlin
+  freezes: [{name: sale, from: 2012-12-31T00:00:00, until: 2013-02-01T00:00:00}]
+"""
+
+
+def begin(folder: Path, **spec: Any) -> Play:
+    """An ordinary play whose controller follows the rules in ``folder / policies``."""
+    (folder / "policies").mkdir(parents=True)
+    return Play.begin(folder, **spec)
+
+
+def freeze(play: Play, *, lasts: bool = True) -> None:
+    file = play.world.folder / "policies" / "shop.yaml"
+    if lasts:
+        file.write_text(FREEZE, encoding="utf-8")
+    else:
+        file.unlink()
+
+
+def said(world: World, kind: str) -> list[str]:
+    return [str(event.payload.get("reason", "")) for event in world.journal.events(kinds=[kind])]
+
+
+def test_a_freeze_that_begins_mid_canary_holds_it_and_the_canary_goes_on_when_it_ends(
+    tmp_path: Path,
+) -> None:
+    """No further share is given; the incident waits with the rule's name, said once."""
+    play = begin(tmp_path)
+    play.world.submit_challenger(Release())
+    play.until(lambda world: acted(world, "start_canary"), hours=1)
+    freeze(play)
+    play.tick(10, hours=1)
+
+    assert dict(play.world.standing().shares) == {"1": 90, "2": 10}
+    assert [r for r in said(play.world, kinds.INCIDENT_WAITING) if "shop: sale" in r] != []
+    assert sum("shop: sale" in r for r in said(play.world, kinds.INCIDENT_WAITING)) == 1
+    assert play.tools().count("advance_canary") == 0
+
+    freeze(play, lasts=False)
+    (incident,) = play.until_closed()
+
+    assert incident.outcome == "promoted"
+    play.check()
+
+
+def test_harm_found_in_a_freeze_is_undone_at_once(tmp_path: Path) -> None:
+    """A version that goes bad while its canary is held: no freeze holds up the way back."""
+    play = begin(tmp_path)
+    play.world.submit_challenger(Release())
+    play.until(lambda world: acted(world, "judge_canary"), hours=1)
+    freeze(play)
+    play.tick(2, hours=1)
+    assert dict(play.world.standing().shares) == {"1": 90, "2": 10}
+
+    play.world.foundry.made["2"] = Release(error_rate=0.3)
+    play.until(lambda world: acted(world, "roll_back"), ticks=30, hours=1)
+
+    assert dict(play.world.standing().shares) == {"1": 100}
+    play.check()
+
+
+def test_in_a_freeze_a_candidate_is_trained_and_waits_with_no_traffic(tmp_path: Path) -> None:
+    """What touches nobody goes on; nothing that serves is changed."""
+    play = begin(tmp_path)
+    freeze(play)
+    play.world.become(CHANGED)
+    play.until(lambda world: acted(world, "retrain_full"))
+    play.tick(6)
+
+    assert dict(play.world.standing().shares) == {"1": 100}
+    assert set(play.world.standing().servers) == {"1"}
+    assert play.tools()[-1] == "retrain_full"
+    assert closed(play.world) == []
+
+
+def test_a_spent_budget_escalates_with_the_rules_name_and_nothing_is_tried(tmp_path: Path) -> None:
+    """Forbidden steps are never planned; whoever is called reads why."""
+    play = Play.begin(tmp_path, guardrails={"budget": {"money": 5.0}})
+    play.world.become(CHANGED)
+    (incident,) = play.until_closed()
+
+    assert incident.status == "escalated"
+    assert "retrain_full" not in play.tools()
+    (reason,) = [
+        event.payload["summary"]
+        for event in play.world.journal.events(kinds=[kinds.INCIDENT_ESCALATED])
+    ]
+    assert "remediation-budget: 0.0 of 5.0 CPU minutes" in reason
+    play.check()
+
+
+def test_a_plan_says_which_rule_ruled_out_what(tmp_path: Path) -> None:
+    """The dearer way is taken, and the journal tells which rule closed the cheaper one."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "own.yaml").write_text(
+        """
+apiVersion: mendloop.dev/v1alpha1
+kind: GuardrailPolicy
+metadata: {name: recent-is-thin}
+spec:
+  matchConstraints: {tools: [retrain_recent], stages: [planning]}
+  validations: [{expression: "false", message: recent data is too thin here}]
+""",
+        encoding="utf-8",
+    )
+    play = Play.begin(tmp_path)
+    play.world.become(CHANGED)
+    play.until(lambda world: acted(world, "retrain_full"))
+    made = [e.read(PlanMade) for e in play.world.journal.events(kinds=[kinds.PLAN_MADE])]
+
+    rejected = {r.tool: r.reason for r in made[0].rejected}
+    assert rejected["retrain_recent"] == "recent-is-thin: recent data is too thin here"
+    (judged,) = [
+        event.read(GuardJudged)
+        for event in play.world.journal.events(kinds=[kinds.GUARD_JUDGED])
+        if event.payload["stage"] == "planning"
+    ]
+    assert judged.tool == "retrain_recent"
+
+
+def test_every_ruling_can_be_made_again_from_what_it_recorded(tmp_path: Path) -> None:
+    """The context in the journal is all that the rules could read: same rules, same verdicts."""
+    play = begin(tmp_path)
+    play.world.become(CHANGED)
+    play.until(lambda world: acted(world, "promote"))
+    rules, count = builtin_policies(), 0
+    for event in play.world.journal.events(kinds=[kinds.GUARD_JUDGED]):
+        judged = event.read(GuardJudged)
+        again = judge(rules, GuardContext.model_validate(judged.context))
+
+        assert again.model_dump(mode="json") == judged.ruling.model_dump(mode="json")
+        assert len(yaml.safe_dump(judged.context)) < 16_384
+        count += 1
+    assert count > 8
