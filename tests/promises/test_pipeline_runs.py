@@ -15,7 +15,10 @@ import pytest
 
 from simulations.clock import VirtualClock
 from simulations.pipeline_runs import MemoryPipelineRuns, StepFailed
+from tests.stand_in.kubeflow_api import Pipelines, kubeflow_api
 from tools.errors import Invalid
+from tools.kubeflow import Kubeflow
+from tools.kubeflow_api import KubeflowApi
 from tools.kubeflow_local import KubeflowLocal
 from tools.pipeline_runs import PipelineRuns, RunPhase, RunRequest, RunState
 
@@ -94,11 +97,56 @@ class MemoryStage:
         self.runs.lose(key)
 
 
-@pytest.fixture(params=["local", "memory"])
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+class ClusterStage:
+    """A Kubeflow API over HTTP, whose runs go on when they are watched."""
+
+    def __init__(self, folder: Path, url: str, pipelines: Pipelines) -> None:
+        self.log = folder / "log.txt"
+        self.known, self.outputs = pipelines, folder / "outputs"
+        self.runs = Kubeflow(
+            KubeflowApi(url), {"toy": "toy_pipeline:toy"}, outputs_root=str(self.outputs)
+        )
+
+    def until(self, key: str, holds: Callable[[RunState], bool]) -> RunState:
+        for _ in range(10):
+            if holds(state := self.runs.read(key)):
+                return state
+            self._go_on(self.known.run(key))
+        raise AssertionError(f"still {state}")
+
+    def lose(self, key: str) -> None:
+        self.known.tell(
+            self.known.run(key), "FAILED", ("first", "RUNNING", ""), error="the node is gone"
+        )
+
+    def _go_on(self, run: Any) -> None:
+        given = run.runtime_config["parameters"]
+        if run.state == "PENDING":
+            self.log.write_text("first\n")
+            self.known.tell(run, "RUNNING", ("first", "RUNNING", ""))
+        elif run.state == "RUNNING" and not given.get("hang"):
+            done, error = ("first", "SUCCEEDED", ""), "carrier: expected better data"
+            if given.get("fail"):
+                self.known.tell(run, "FAILED", done, ("second", "FAILED", error))
+                return
+            folder = Path(given["output_dir"])
+            folder.mkdir(parents=True)
+            (folder / "outputs.json").write_text(json.dumps({"made_by": given["run_key"]}))
+            self.known.tell(run, "SUCCEEDED", done, ("second", "SUCCEEDED", ""))
+
+
+@pytest.fixture(params=["local", "memory", "cluster"])
+def stage(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
     """Every adapter, without runs."""
     if request.param == "memory":
         yield MemoryStage(tmp_path)
+        return
+    if request.param == "cluster":
+        monkeypatch.syspath_prepend(str(STAND_INS))
+        with kubeflow_api() as (url, pipelines):
+            yield ClusterStage(tmp_path, url, pipelines)
         return
     local = LocalStage(tmp_path)
     yield local
