@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from orchestrator.in_memory import memory_checkpointer
 from orchestrator.journal import kinds
 from orchestrator.journal.payloads import ApprovalRequested, DiagnosisMade
 from orchestrator.policy_files import builtin_texts
+from policies.document import GuardrailPolicy
 from policies.engine import PolicySet, load_policies
 from simulations.crashes import Killed
 from simulations.fleet import FleetWorld
@@ -131,11 +133,19 @@ class MendloopOperator:
 
 
 def _policies(world: FleetWorld) -> PolicySet:
-    texts = builtin_texts()
-    for policy in world.scenario.spec.guardrails.policies:
-        body = policy.model_dump(mode="json", by_alias=True)
-        texts[f"scenario/{policy.metadata.name}"] = yaml.safe_dump(body, sort_keys=False)
-    return load_policies(texts)
+    inline = world.scenario.spec.guardrails.policies
+    return _loaded(tuple(_text(policy) for policy in inline))
+
+
+def _text(policy: GuardrailPolicy) -> tuple[str, str]:
+    body = policy.model_dump(mode="json", by_alias=True)
+    return f"scenario/{policy.metadata.name}", yaml.safe_dump(body, sort_keys=False)
+
+
+@lru_cache(maxsize=16)
+def _loaded(inline: tuple[tuple[str, str], ...]) -> PolicySet:
+    """Compiled once per process: rules are pure, and most scenarios add none."""
+    return load_policies(builtin_texts() | dict(inline))
 
 
 @contextmanager

@@ -25,7 +25,8 @@ class Readings:
         if frame is None or column not in frame.columns or not len(frame):
             empty = np.empty(0)
             return cls(empty, empty.astype("datetime64[us]"), empty.astype(object))
-        ordered = frame.sort_values(time, kind="stable")
+        is_ordered = frame[time].is_monotonic_increasing
+        ordered = frame if is_ordered else frame.sort_values(time, kind="stable")
         values = ordered[column].to_numpy(dtype=float, na_value=np.nan)
         series: NDArray[Any] = np.full(len(ordered), "", dtype=object)
         if key is not None:

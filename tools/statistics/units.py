@@ -84,12 +84,18 @@ def _by_marks(
 ) -> UnitChange | None:
     moments = now.moments(_MOMENTS)
     budget = SUPPORT_ALPHA / (2 * len(moments) * len(candidates))
+    lasting = _lasting_marks(before, now)
     best: UnitChange | None = None
     for moment in moments:
-        known, later = before + now.until(moment), now.since(moment)
+        later = now.since(moment)
+        distinct = np.unique(later.values)
+        if lasting and all(
+            _still_hits(distinct, m.hit(distinct, _exact(distinct))) for m in lasting
+        ):
+            continue
+        known = before + now.until(moment)
         if not len(known):
             continue
-        distinct = np.unique(later.values)
         places = decimals(distinct)
         for trusted in marks(known.values):
             seen = trusted.hit(distinct, _exact(distinct))
@@ -101,6 +107,19 @@ def _by_marks(
                 if found and (found.p_value or 0.0) <= budget and _is_better(found, best):
                     best = found
     return best
+
+
+def _lasting_marks(before: Readings, now: Readings) -> tuple[Marks, ...]:
+    """The marks of the trusted past, where the window's values leave its grid as it is.
+
+    Whatever part of the window is then added to the past, the grid stays and the support only
+    grows: values that hit these marks hit those too.
+    """
+    if not len(before):
+        return ()
+    found, values = marks(before.values), np.unique(now.values)
+    is_grid = found[0].kind == "grid"
+    return found if is_grid and bool(found[0].hit(values, _exact(values)).all()) else ()
 
 
 def _is_better(found: UnitChange, best: UnitChange | None) -> bool:
@@ -183,6 +202,10 @@ def _by_level(
         return None
     grid = marks(before.values)[0]
     few = grid.kind == "support" and 2 < len(grid.support) < _LEVEL_ROWS
+    distinct = np.unique(now.values)
+    is_moved_along = grid.kind == "grid" and _still_hits(
+        distinct, grid.hit(distinct, _exact(distinct))
+    )
     for conversion in candidates:
         samples = (before.values, now.values, conversion.undo(now.values))
         trusted, raw, old = (_orders(v) for v in samples) if conversion.is_slip else samples
@@ -190,8 +213,7 @@ def _by_level(
         if not conversion.is_slip and few:
             continue  # too few values to know how far they move
         if not conversion.is_slip and grid.kind == "grid":
-            distinct = np.unique(now.values)
-            if _still_hits(distinct, grid.hit(distinct, _exact(distinct))):
+            if is_moved_along:
                 continue
             spreads = MARKED_SPREADS
         if _is_explained(trusted, raw, old, spreads):
@@ -201,7 +223,7 @@ def _by_level(
                 since=now.start,
                 test="level",
                 matched=0,
-                distinct=len(np.unique(now.values)),
+                distinct=len(distinct),
                 p_value=None,
             )
     return None
