@@ -84,6 +84,8 @@ class Pinned(Value):
     """``full`` or ``recent``."""
     uri: str
     digest: str
+    changed_at: str = ""
+    """Event time since which the champion has been wrong, where labels tell."""
 
 
 class Compared(Value):

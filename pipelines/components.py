@@ -65,6 +65,7 @@ def train(
     output_dir: str,
     model_step: str,
     seed: int,
+    changed_at: str,
     artifact: Output[Model],
     report: Output[Artifact],
 ) -> None:
@@ -73,8 +74,9 @@ def train(
 
     sources = {"rows": rows.path, "inputs": inputs.path, "plan": plan.path}
     entry.train(
-        sources, spec, output_dir, artifact.path, report.path, model_step=model_step, seed=seed
-    )
+        sources, spec, output_dir, artifact.path, report.path, model_step=model_step, seed=seed,
+        changed_at=changed_at,
+    )  # fmt: skip
 
 
 @_component

@@ -48,6 +48,7 @@ def train(
     *,
     model_step: str,
     seed: int,
+    changed_at: str = "",
 ) -> None:
     """See pipelines/steps/train.py."""
     with step("train"):
@@ -61,6 +62,7 @@ def train(
             Path(report),
             model_step=model_step,
             seed=seed,
+            changed_at=changed_at,
         )
         keep_report(Path(report), Path(output_dir), "search")
 

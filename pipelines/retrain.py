@@ -30,6 +30,7 @@ def retrain(
     champion_artifact: str = "",
     champion_digest: str = "",
     alias: str = "challenger",
+    changed_at: str = "",
     model_step: str = "",
     seed: int = 0,
     code_version: str = "",
@@ -39,6 +40,7 @@ def retrain(
 
     ``run_key`` is the run's idempotency key and ``output_dir`` a folder of this run that every step
     can reach; the local runner fills in both. ``champion_artifact`` is a folder, empty for none.
+    ``changed_at`` is the event time since which the champion is wrong, where that is known.
     """
     finish = components.summarize(output_dir=output_dir)
     with dsl.ExitHandler(finish):
@@ -58,6 +60,7 @@ def retrain(
             output_dir=output_dir,
             model_step=model_step,
             seed=seed,
+            changed_at=changed_at,
         )
         artifact = trained.outputs["artifact"]
         evaluated = components.evaluate(

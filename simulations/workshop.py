@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.gates import HeldOut, judge
-from pipelines.measures import figures
+from pipelines.horizon import Mask, rows_to_learn
+from pipelines.measures import figures, row_log_loss
 from pipelines.reference import build_reference
 from pipelines.split import split_by_time
 from simulations.behaviour import Behaviour
@@ -112,9 +113,16 @@ class Workshop:
         held = np.asarray(split.masks(times)[2])
         labels = frame[spec.label.name].to_numpy(dtype=float)
         taught = self._taught(labels, trouble)
-        model = self._fit(frame[~held], taught[~held])
+
+        def losses(fitted_on: Mask, judged_on: Mask) -> Floats:
+            model = self._fit(frame[fitted_on], taught[fitted_on])
+            rows = {name: frame[name].to_numpy()[judged_on] for name in spec.schema_.names}
+            return row_log_loss(model.chance(rows), taught[judged_on])
+
+        learned, _ = rows_to_learn(times, held, str(data.get("changed_at", "")), losses)
+        model = self._fit(frame[learned], taught[learned])
         self.runs += 1
-        self.fitted_rows += int((~held).sum())
+        self.fitted_rows += int(learned.sum())
         judged = taught if trouble == "worse_unseen" else labels
         return self._decide(model, frame[held], judged[held], key, digest, data)
 

@@ -8,6 +8,7 @@ from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Ver
 from agents.facts import DATA_TRUST, QUARANTINE, TRAINING_DATA
 from agents.memory import Pinned, TargetMemory
 from agents.ports import Desk
+from agents.trainer.change import changed_at
 from tools.data_files import pin_table, read_table
 from tools.errors import Invalid
 from tools.managed_model import ManagedModel
@@ -58,7 +59,11 @@ class PinTrainingData:
             memory=memory.model_copy(
                 update={
                     "pinned": Pinned(
-                        incident=call.incident, scope=scope, uri=pin.uri, digest=pin.digest
+                        incident=call.incident,
+                        scope=scope,
+                        uri=pin.uri,
+                        digest=pin.digest,
+                        changed_at=changed_at(desk, call.model, memory),
                     )
                 }
             ),

@@ -144,6 +144,7 @@ def _request(desk: Desk, call: Call, pinned: Pinned) -> RunRequest:
         "champion_artifact": str(folder),
         "champion_digest": champion.artifact_digest,
         "alias": CHALLENGER_ALIAS,
+        "changed_at": pinned.changed_at,
     }
     return RunRequest(pipeline=PIPELINE, arguments=arguments)
 

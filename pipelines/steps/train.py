@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.families import Candidate, candidates, make_classifier
 from pipelines.features import build_model
+from pipelines.horizon import Mask, rows_to_learn
 from pipelines.measures import row_log_loss
 from pipelines.split import TimeSplit
 from pipelines.steps.features import LABEL, TIME
@@ -21,7 +23,6 @@ from tools.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
     Indices = NDArray[np.intp]
 
@@ -48,11 +49,13 @@ def train(
     *,
     model_step: str = "",
     seed: int = 0,
+    changed_at: str = "",
 ) -> None:
     """Write the fitted model as an artifact and the report of the search.
 
     What is written here is what gets evaluated, registered and served: it is never made twice.
-    ``model_step`` names a transformer that a team puts in front (see ``pipelines.features``).
+    ``model_step`` names a transformer that a team puts in front (see ``pipelines.features``);
+    ``changed_at`` says since when the champion has been wrong (see ``pipelines.horizon``).
     """
     import pandas as pd
 
@@ -74,12 +77,21 @@ def train(
         )
     best = min(range(len(points)), key=lambda index: tried[index]["log_loss"])
     begun = time.monotonic()
-    final = _fit(points[best], spec, frame[~held], labels[~held], model_step, seed)
+
+    def losses_of(fitted_on: Mask, judged_on: Mask) -> NDArray[np.float64]:
+        shown = _spread(np.flatnonzero(fitted_on), SEARCH_ROWS)
+        fitted = _fit(points[best], spec, frame.iloc[shown], labels[shown], model_step, seed)
+        scores = fitted.predict_proba(frame[judged_on])[:, 1]
+        return row_log_loss(scores, labels[judged_on])
+
+    learned, horizon = rows_to_learn(times, np.asarray(held), changed_at, losses_of)
+    final = _fit(points[best], spec, frame[learned], labels[learned], model_step, seed)
     summary = {
         "chosen": points[best].model_dump(),
         "validation_log_loss": tried[best]["log_loss"],
         "candidates": tried,
-        "fitted_rows": int((~held).sum()),
+        "fitted_rows": int(learned.sum()),
+        "horizon": horizon,
         "fit_seconds": round(time.monotonic() - begun, 3),
         "model_step": model_step,
         "seed": seed,

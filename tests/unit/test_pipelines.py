@@ -62,6 +62,7 @@ def test_the_definition_compiles_to_kubeflow_yaml(tmp_path: Path) -> None:
     optional = {name for name, spec in parameters.items() if spec.get("isOptional")}
     assert optional == {
         "champion_artifact", "champion_digest", "alias", "model_step", "seed", "code_version",
+        "changed_at",
     }  # fmt: skip
 
 
