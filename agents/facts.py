@@ -57,7 +57,7 @@ VOCABULARY: dict[str, tuple[type, str]] = {
     FORMER: (str, "none | warm: whether the champion before is still there to switch back to"),
     SERVICE: (
         str,
-        "answers | failing | down | slow: what users get of the champion, by counters",
+        "answers | starting | failing | down | slow: what users get of the champion",
     ),
 }
 

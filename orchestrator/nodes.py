@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.contract import Holds, Operation
 from agents.diagnosis import diagnose as explain
-from agents.facts import CANARY, CAUSE, DATA_TRUST, RETRAINING, SERVICE, UNKNOWN
+from agents.facts import CANARY, CAUSE, DATA_TRUST, RETRAINING, SERVICE, SHARE, UNKNOWN
 from agents.monitor.diagnose import diagnosed_facts, gather
 from agents.monitor.service import BROKEN
 from orchestrator import autonomy, awaiting, reporting
@@ -258,7 +258,9 @@ def _without_plan(
     because = " ".join(sorted(held)) or "no plan"
     if state.get("waiting_for") != because:
         reporting.write_no_plan(session, state["incident"], failed, reason)
-    if held or session.state.value(DATA_TRUST) != "trusted":
+    facts = session.state.values()
+    is_down = facts[SERVICE] == "starting" or (facts[SERVICE] == "down" and facts[SHARE] != 0)
+    if held or is_down or facts[DATA_TRUST] != "trusted":
         awaiting.watch_on(state, session)
         return awaiting.sleep(state, session, reason, because=because)
     return _escalate(reason)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from agents.contract import Tool
 from agents.evidence import Peer
-from agents.facts import Scalar, SharedState, facts_from
+from agents.facts import SERVICE, Scalar, SharedState, facts_from
 from agents.memory import TargetMemory
 from agents.monitor.diagnose import peer_of
-from agents.monitor.service import Pulse
+from agents.monitor.service import Pulse, server_facts
 from agents.monitor.state import facts_of
 from agents.ports import Desk
 from agents.served import Served, look
@@ -72,7 +72,9 @@ class Session:
     def look(self) -> Served:
         """Read again what can be read from the world itself."""
         served = look(self.desk, self.model, self.memory)
-        self.learn(facts_of(self.model, served, self.memory), source="monitor.observe")
+        seen = facts_of(self.model, served, self.memory)
+        seen |= server_facts(served, self.state.value(SERVICE))
+        self.learn(seen, source="monitor.observe")
         return served
 
     def remember(

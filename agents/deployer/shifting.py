@@ -13,7 +13,7 @@ from agents.contract import (
     Verification,
     is_,
 )
-from agents.facts import CANARY, CHALLENGER, PROVED, SHARE, SKEW, UNKNOWN
+from agents.facts import CANARY, CHALLENGER, PROVED, SERVICE, SHARE, SKEW, UNKNOWN
 from agents.memory import CanaryWatch, TargetMemory
 from agents.ports import Desk
 from agents.served import Served, look
@@ -111,7 +111,11 @@ class RollBack:
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
         return (
             self.contract.operation(
-                requires=(is_(SHARE, *range(1, 101)), is_(CANARY, "harmful", "undecided")),
+                requires=(
+                    is_(SHARE, *range(1, 101)),
+                    is_(CANARY, "harmful", "undecided"),
+                    is_(SERVICE, "answers", "failing", "slow", UNKNOWN),  # there is a way back
+                ),
                 achieves={SHARE: 0, PROVED: 0, CANARY: "none", CHALLENGER: "refused"},
                 cost=Cost(minutes=0.1),
             ),

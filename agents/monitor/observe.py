@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from agents.data_validator.observe import ValidatedWindow, validate_new_windows
-from agents.facts import Scalar
+from agents.facts import SERVICE, Scalar
 from agents.memory import Compared, TargetMemory
 from agents.monitor.drift import watch_drift
 from agents.monitor.performance import JudgedWindow, judge_matured_windows, judge_probation
-from agents.monitor.service import Pulse, feel, service_facts
+from agents.monitor.service import Pulse, feel, server_facts, service_facts
 from agents.monitor.state import facts_of
 from agents.ports import Desk
 from agents.served import Served, look
@@ -46,6 +46,7 @@ def observe(
     """
     served = look(desk, model, memory)
     pulse = feel(desk, model, memory, served, pulse or Pulse())
+    counted = service_facts(model, pulse)
     validated: tuple[ValidatedWindow, ...] = ()
     judged: tuple[JudgedWindow, ...] = ()
     compared: tuple[Compared, ...] = ()
@@ -61,7 +62,7 @@ def observe(
     except Unavailable as error:
         missing = str(error)
     return Observation(
-        facts=facts_of(model, served, memory) | service_facts(model, pulse),
+        facts=facts_of(model, served, memory) | counted | server_facts(served, counted[SERVICE]),
         memory=memory,
         event_time=event_time,
         served=served,

@@ -19,6 +19,7 @@ from tools.metrics import NoReading, Reading, VersionCounters
 from tools.statistics.betting import RestartedBets
 from tools.statistics.verdict import Judgement, Verdict
 from tools.values import Value
+from tools.workloads import ServerPhase
 
 INTERVAL_S = 60.0
 """Requests of this long are counted before they are one bet."""
@@ -119,6 +120,20 @@ def service_facts(model: ManagedModel, pulse: Pulse) -> dict[str, Scalar]:
     if slow.verdict is Verdict.HARMFUL:
         return {SERVICE: "slow"}
     return {SERVICE: "answers" if pulse.intervals else UNKNOWN}
+
+
+def server_facts(served: Served, known: Scalar) -> dict[str, Scalar]:
+    """What the champion's server says itself, beside what is known by the counters: nothing may be
+    routed back to a server that is not there."""
+    champion = served.champion
+    if champion is None:
+        return {}
+    server = served.servers.get(champion.version)
+    phase = server.phase if server is not None else ServerPhase.ABSENT
+    if phase is ServerPhase.READY:
+        return {SERVICE: UNKNOWN} if known == "starting" else {}
+    is_down = phase is not ServerPhase.STARTING or known == "down"
+    return {SERVICE: "down" if is_down else "starting"}
 
 
 def is_within_limits(model: ManagedModel, grown: VersionCounters) -> bool:

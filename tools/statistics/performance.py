@@ -96,8 +96,9 @@ class PerformanceProcess(Value):
         loss = window.loss / window.labelled
         excess = loss - window.expected / window.labelled
         least = window.least_excess / window.labelled
+        least_loss = least + window.expected / window.labelled
         return (
-            self.degraded.update(loss - bound, worst=-bound),
+            self.degraded.update(loss - bound, worst=least_loss - bound),
             self.miscalibrated.update(excess - self.tolerance, worst=least - self.tolerance),
         )
 
