@@ -155,6 +155,9 @@ class TargetMemory(Value):
     """Event times at which retraining began."""
     pinned: Pinned | None = None
     """Training data of the incident under way."""
+    changed_at: str = ""
+    """Event time of the last change that labels showed in the world; the next training may still
+    have to learn from there."""
     restarted: Restarted | None = None
     """The last restart; another one has to wait for the cool-down."""
     failing_version: str = ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.contract import Holds, Operation
 from agents.diagnosis import diagnose as explain
-from agents.facts import CANARY, CAUSE, DATA_TRUST, RETRAINING, SERVICE, SHARE, UNKNOWN
+from agents.facts import CANARY, CAUSE, CHAMPION, DATA_TRUST, RETRAINING, SERVICE, SHARE, UNKNOWN
 from agents.monitor.diagnose import diagnosed_facts, gather
 from agents.monitor.service import BROKEN
 from orchestrator import autonomy, awaiting, reporting
@@ -61,7 +61,9 @@ def observe(state: State, session: Session) -> State:
         return {"next": "close", "outcome": "resolved"}
     if _is_given_up(state, session):
         return _escalate(f"{MAX_STEPS} steps did not reach the goal")
-    is_asked_why = goal.needs_cause or session.state.value(CANARY) == "harmful"
+    facts = session.state.values()
+    is_proved = facts[CANARY] == "harmful" or facts[CHAMPION] == "broken"
+    is_asked_why = goal.needs_cause or is_proved or facts[SERVICE] in BROKEN
     if is_asked_why and not state.get("cause"):
         return {"next": "diagnose"}
     return {"next": "plan"}

@@ -51,12 +51,14 @@ def taken_back(state: State, session: Session, step: StepRecord) -> State:
     if step.operation.tool != WITHDRAW:
         return {}
     failures, ruled_out = dict(state.get("failures", {})), dict(state.get("ruled_out", {}))
+    attempts = state.get("attempts", {})
     for name in sorted({*state.get("attempts", {}), *failures, *ruled_out}):
         contract = session.tools[name.partition("(")[0]].contract
         if contract.is_per_challenger:
             failures.pop(name, None)
             ruled_out.pop(name, None)
-        elif contract.undo == WITHDRAW:
+        elif contract.undo == WITHDRAW and failures.get(name, 0) < attempts.get(name, 1):
+            # an attempt that is counted as failed already is not counted for its challenger too
             failures[name] = failures.get(name, 0) + 1
             if failures[name] >= contract.max_attempts:
                 ruled_out[name] = f"{failures[name]} of its challengers or runs failed"

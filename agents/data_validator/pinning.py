@@ -53,6 +53,7 @@ class PinTrainingData:
                 field="spec.data.minRows",
             )
         pin = pin_table(frame, desk.pins)
+        since = changed_at(desk, call.model, memory) or memory.changed_at
         return Receipt(
             detail=f"{pin.rows} rows pinned as sha256:{pin.digest[:12]}",
             after={"digest": pin.digest, "rows": pin.rows, "uri": pin.uri},
@@ -63,8 +64,9 @@ class PinTrainingData:
                         scope=scope,
                         uri=pin.uri,
                         digest=pin.digest,
-                        changed_at=changed_at(desk, call.model, memory),
-                    )
+                        changed_at=since,
+                    ),
+                    "changed_at": since,
                 }
             ),
         )

@@ -60,9 +60,11 @@ def gather(
     inputs = standing(memory.drift)
     errors, slow = pulse.judge(model) if pulse else (None, None)
     skew, log = _skew(desk, model, memory, served)
+    canary = _harmful_canary(model, memory)
     return Evidence(
         target=model.target,
-        data=_data_faults(memory),
+        # Both arms of a canary get the same rows: what is wrong with them made neither the worse.
+        data=None if canary else _data_faults(memory),
         inputs=inputs.inputs if inputs else None,
         shifted=inputs.shifted if inputs else (),
         labels=label_judgement(model, memory, served.champion),
@@ -76,8 +78,7 @@ def gather(
         skew=skew,
         latency=slow,
         errors=errors,
-        release=_harmful_canary(model, memory)
-        or _newest(model, served.champion, memory, event_time),
+        release=canary or _newest(model, served.champion, memory, event_time),
         platform=(*_platform(desk, model, served), log),
         peers=tuple(peers),
     )

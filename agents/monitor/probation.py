@@ -48,6 +48,11 @@ class WatchProbation:
         judgement = probation.cohort.judge(alpha=call.model.spec.evidence.alpha)
         if judgement.verdict is Verdict.HARMFUL:
             return _ended(memory, probation, judgement, "harmful", Holds.BROKEN)
+        if _is_over(call.model, probation) and _looks_worse(probation):
+            late = judgement.model_copy(
+                update={"reason": f"the probation is over and did not clear it: {judgement.reason}"}
+            )
+            return _ended(memory, probation, late, "harmful", Holds.BROKEN)
         if _is_over(call.model, probation):
             return _ended(memory, probation, judgement, "passed", Holds.HOLDS)
         return Verification(
@@ -62,6 +67,13 @@ def _is_over(model: ManagedModel, probation: Probation) -> bool:
         return False
     lasted = parse(probation.judged_until) - parse(probation.promoted_at)
     return lasted >= model.spec.rollout.probation
+
+
+def _looks_worse(probation: Probation) -> bool:
+    """Undecided, and worse by more than the margin on the rows that are there: the deadline
+    undoes. Whoever is cleared, or has no labels, is not sent back."""
+    cohort = probation.cohort
+    return bool(cohort.labelled) and cohort.difference / cohort.labelled > cohort.margin
 
 
 def _ended(

@@ -45,21 +45,30 @@ class Retrain:
         self._cost = cost
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
-        return (
-            self.contract.operation(
-                requires=(
-                    is_(TRAINING_DATA, self._scope),
-                    is_(CAUSE, *self._causes),
-                    is_(RETRAINING, "may_help", UNKNOWN),
-                    is_(DATA_TRUST, "trusted"),
-                    is_(CHALLENGER, "none"),
-                    is_(CHAMPION, "settled"),
-                    is_(FORMER, "none"),
-                ),
-                achieves={CHALLENGER: "registered"},
-                cost=self._cost,
-            ),
+        possible = (
+            is_(TRAINING_DATA, self._scope),
+            is_(DATA_TRUST, "trusted"),
+            is_(CHALLENGER, "none"),
+            is_(CHAMPION, "settled"),
+            is_(FORMER, "none"),
         )
+        sensible = (is_(CAUSE, *self._causes), is_(RETRAINING, "may_help", UNKNOWN))
+        learning = self.contract.operation(
+            requires=(*sensible, *possible),
+            achieves={CHALLENGER: "registered"},
+            cost=self._cost,
+        )
+        if self._scope != "full":
+            return (learning,)
+        # A version whose server computes something else than its artifact is replaced by one that
+        # has to prove in its canary that it does not.
+        replacing = self.contract.operation(
+            arguments={"because": "skew"},
+            requires=(is_(CAUSE, "training_serving_skew"), *possible),
+            achieves={CHALLENGER: "registered"},
+            cost=self._cost,
+        )
+        return (learning, replacing)
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
         pinned = memory.pinned
@@ -85,7 +94,7 @@ class Retrain:
             case RunPhase.RUNNING:
                 return self._following(desk, call, run)
             case RunPhase.SUCCEEDED:
-                return _registered(desk, call, run)
+                return _registered(desk, call, run, memory)
             case RunPhase.LOST | RunPhase.ABSENT:
                 return Verification(holds=Holds.BROKEN, detail=f"run {call.key} is {run.phase}")
             case RunPhase.FAILED | RunPhase.CANCELLED:
@@ -149,12 +158,24 @@ def _request(desk: Desk, call: Call, pinned: Pinned) -> RunRequest:
     return RunRequest(pipeline=PIPELINE, arguments=arguments)
 
 
-def _registered(desk: Desk, call: Call, run: RunState) -> Verification:
+def _registered(desk: Desk, call: Call, run: RunState, memory: TargetMemory) -> Verification:
     """The run's own word is not enough: the registry must know a gated version of this run."""
     version = desk.registry.by_run(call.model.spec.model, call.key)
     if version is None or not version.gates_passed:
         refused = "; ".join(run.outputs.get("refused", [])) or "no version was registered"
         return Verification(holds=Holds.BROKEN, detail=f"the gates refused it: {refused}")
+    pinned = memory.pinned
+    if pinned is not None and version.data_digest != pinned.digest:
+        detail = (
+            f"version {version.version} was made of sha256:{version.data_digest[:12]}, pinned was"
+            f" sha256:{pinned.digest[:12]}: the run answered from something older"
+        )
+        stale = (*memory.refused, version.version)
+        return Verification(
+            holds=Holds.BROKEN,
+            detail=detail,
+            memory=memory.model_copy(update={"refused": stale}),
+        )
     if CHALLENGER_ALIAS not in version.aliases:
         detail = f"version {version.version} passed, but another challenger is to be decided first"
         return Verification(holds=Holds.BROKEN, detail=detail)
