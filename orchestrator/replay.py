@@ -76,7 +76,8 @@ Pair = tuple[Value, Value]
 def replay_incident(
     journal: Journal, incident: str, policies: Mapping[str, PolicySet]
 ) -> list[Replayed]:
-    """Every decision of the incident in order; ``policies`` are the known sets by digest."""
+    """Every decision of the incident in order; ``policies`` are those in force, by
+    the digest of the rules."""
     found = []
     for event in journal.events(incident=incident, kinds=DECISIONS):
         try:
@@ -187,16 +188,15 @@ def _operations(model: ManagedModel, concern: str) -> list[Operation]:
 def _ruling(journal: Journal, event: Event, policies: Mapping[str, PolicySet]) -> Pair:
     _read_or_say(event)
     made = event.read(GuardJudged)
-    context, rules = event.payload.get("context"), str(event.payload.get("policies", ""))
-    if not context:
+    if not made.context:
         raise _NotReplayable("the context was not recorded with it")
-    known = policies.get(rules)
+    known = policies.get(made.policies)
     if known is None:
         raise _NotReplayable(
-            f"it was made under other policies ({rules[:12] or 'not named'}) than those in force;"
-            " `mendloop policy replay` compares policies"
+            f"it was made under other rules ({made.policies[:12] or 'not named'}) than those in"
+            " force; `mendloop policy replay` compares rules"
         )
-    return made.ruling, judge(known, GuardContext.model_validate(context))
+    return made.ruling, judge(known, GuardContext.model_validate(made.context))
 
 
 def _evidence(journal: Journal, event: Event, policies: Mapping[str, PolicySet]) -> Pair:

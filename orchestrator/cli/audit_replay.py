@@ -14,9 +14,18 @@ from tools.errors import Invalid
 @click.command()
 @home_option
 @click.argument("incident")
+@click.option(
+    "--policies",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Folder with rules of your own, besides HOME/policies, as `mendloop run` was given.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @click.pass_context
-def replay(context: click.Context, home: Path, incident: str, as_json: bool) -> None:
+def replay(
+    context: click.Context, home: Path, incident: str, folders: tuple[Path, ...], as_json: bool
+) -> None:
     """Make an incident's decisions again from their recorded inputs, through the code of today.
 
     Diagnoses, plans, rulings and verdicts on evidence are compared with what was written, byte for
@@ -25,14 +34,14 @@ def replay(context: click.Context, home: Path, incident: str, as_json: bool) -> 
     \b
     Example: mendloop audit replay inc-0001 --home demo-out
     """
-    from orchestrator.policy_files import builtin_policies
     from orchestrator.replay import replay_incident
+    from orchestrator.rule_folder import RuleFolder
 
-    policies = builtin_policies()
     with open_journal(home) as journal:
         if not journal.events(incident=incident):
             raise Invalid(f"there is no incident {incident}; `mendloop incidents` lists them")
-        found = replay_incident(journal, incident, {policies.digest: policies})
+        rules = RuleFolder([home / "policies", *folders]).in_force
+        found = replay_incident(journal, incident, {rules.digest: rules.policies})
     counts = {
         result: sum(1 for decision in found if decision.result == result)
         for result in ("same", "different", "not replayed")

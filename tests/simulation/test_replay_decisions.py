@@ -16,20 +16,19 @@ from orchestrator.journal import kinds
 from orchestrator.journal.event import Entry, Event
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.sqlite import SqliteJournal
-from orchestrator.policy_files import builtin_policies
 from orchestrator.replay import Replayed, replay_incident
+from orchestrator.rules import load_rules
 from simulations.faults import no_fault
 from simulations.rehearsal import incidents_of
 from simulations.releases import Release
 
-GUARD = kinds.GUARD_JUDGED
 NOW = datetime(2013, 6, 3, 12, tzinfo=UTC)
 
 
 def replayed(journal: Journal, incident: str) -> list[Replayed]:
-    """Under the built-in policies, which were in force."""
-    policies = builtin_policies()
-    return replay_incident(journal, incident, {policies.digest: policies})
+    """Under the shipped rules, which were in force."""
+    rules = load_rules({})
+    return replay_incident(journal, incident, {rules.digest: rules.policies})
 
 
 def played(folder: Path, release: Release) -> Play:
@@ -59,10 +58,11 @@ def test_every_decision_is_made_again_the_same(
 
     assert incident.outcome == outcome
     assert [f for f in found if f.result == "different"] == []
-    measured = {f.what for f in found if f.result == "not replayed" and f.kind != GUARD}
+    measured = {f.what for f in found if f.result == "not replayed"}
     assert measured <= {"check_training_serving_skew"}, "its rows stay in the prediction log"
     assert same.count(kinds.EVIDENCE_JUDGED) >= 1
     assert same.count(kinds.PLAN_MADE) >= 1
+    assert same.count(kinds.GUARD_JUDGED) >= 4
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,7 @@ def rewritten(events: list[Event], home: Path, kind: str, **change: Any) -> str:
 CHANGES: list[tuple[str, dict[str, Any], str]] = [
     (kinds.PLAN_MADE, {"cost": 1.0}, '"cost": 1.0'),
     (kinds.DIAGNOSIS_MADE, {"cause": "nothing"}, '"cause": "nothing"'),
+    (kinds.GUARD_JUDGED, {"ruling": {"decision": "deny"}}, '"decision": "deny"'),
     (kinds.EVIDENCE_JUDGED, {"verdict": "healthy"}, '"verdict": "healthy"'),
 ]
 
