@@ -11,13 +11,15 @@ from agents.catalog import all_tools
 from agents.ports import Desk
 from infra.embedded.home import Home
 from orchestrator.controller import Controller, Target
-from orchestrator.journal.signed import SignedJournal
+from orchestrator.journal.attended import AttendedJournal
+from orchestrator.journal.settings import settings_of
 from orchestrator.kill_switch import STOP_FILE
 from orchestrator.notifications.channels import FILE as CHANNELS_FILE
 from orchestrator.notifications.channels import NotificationChannels, read_channels
 from orchestrator.notifications.outbox import FILE as OUTBOX_FILE
 from orchestrator.notifications.service import Notifier, make_senders
 from orchestrator.rule_folder import RuleFolder
+from orchestrator.telemetry import telemetry_from
 from tools.clock import Clock, SystemClock
 from tools.envoy import EnvoyTraffic
 from tools.envoy_admin import EnvoyAdmin
@@ -147,7 +149,12 @@ def embedded_controller(
     connection = sqlite3.connect(home.checkpoints, check_same_thread=False)
     return Controller(
         targets,
-        journal=SignedJournal(home.journal, at=targets[0].desk.clock.now()),
+        journal=AttendedJournal(
+            home.journal,
+            at=targets[0].desk.clock.now(),
+            settings=settings_of(home.root),
+            tracing=telemetry_from(os.environ),
+        ),
         checkpointer=SqliteSaver(connection),
         leases=FileLeases(home.leases),
         rules=RuleFolder([home.policies, *policies]),

@@ -18,6 +18,7 @@ from langgraph.types import interrupt
 
 from orchestrator import nodes
 from orchestrator.session import Session
+from orchestrator.telemetry import node_began
 
 
 class IncidentState(TypedDict, total=False):
@@ -101,6 +102,7 @@ def build_graph(
 
 def _node(name: str, work: Callable[[dict[str, Any], Session], dict[str, Any]]) -> Any:
     def node(state: IncidentState, runtime: Runtime[Session]) -> dict[str, Any]:
+        node_began.set(runtime.context.desk.clock.now())
         nodes.recall(dict(state), runtime.context)
         change = work(dict(state), runtime.context)
         # Whoever lost the lease meanwhile must not move the thread that another one goes on with.

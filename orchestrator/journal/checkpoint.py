@@ -96,6 +96,11 @@ class CheckpointFolder:
         paths = self._paths()
         return (paths[-1].name, _text(paths[-1])) if paths else None
 
+    def newest_size(self) -> int:
+        """How many events the largest checkpoint covers, by its name; 0 when there is none."""
+        paths = self._paths()
+        return int(paths[-1].stem) if paths else 0
+
     def covering(self, event: int) -> str | None:
         """The note of the smallest checkpoint that covers the event; None when none does yet."""
         found = (path for path in self._paths() if int(path.stem) >= event)

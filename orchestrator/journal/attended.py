@@ -1,0 +1,65 @@
+"""The journal as a running mendloop keeps it: signed in time, copied elsewhere, told to tracing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.journal.checkpoint import CheckpointFolder
+from orchestrator.journal.courier import Courier
+from orchestrator.journal.event import Event
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.places import make_place
+from orchestrator.journal.settings import JournalSettings
+from orchestrator.journal.signed import SignedJournal
+
+
+class Tracing(Protocol):
+    """Makes a trace of what is appended; see ``orchestrator.telemetry``."""
+
+    def follow(self, journal: Journal, events: Sequence[Event]) -> None:
+        """These events were just appended. Must be quick and must not raise."""
+
+    def close(self) -> None:
+        """The journal is about to be closed."""
+
+
+class AttendedJournal(SignedJournal):
+    """A SignedJournal with the settings of its home in force."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        at: datetime,
+        settings: JournalSettings,
+        tracing: Tracing | None = None,
+    ) -> None:
+        """See SignedJournal; ``tracing`` is shown what was appended."""
+        self._tracing = tracing
+        wanted = settings.spec.checkpoints
+        self._courier = Courier(
+            CheckpointFolder(path.parent / "checkpoints"),
+            [make_place(place) for place in wanted.places],
+            sign=self.sign,
+            every_s=wanted.every.total_seconds(),
+        )
+        super().__init__(
+            path,
+            at=at,
+            every_events=wanted.every_events,
+            on_append=partial(tracing.follow, self) if tracing else None,
+            on_signed=self._courier.wake,
+        )
+        self._courier.start()
+
+    def close(self) -> None:
+        """Sign what is not signed yet, deliver it if that is quick, and let go of the file."""
+        self.sign()
+        self._courier.close()
+        if self._tracing is not None:
+            self._tracing.close()
+        super().close()
