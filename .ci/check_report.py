@@ -27,6 +27,10 @@ def broken_claims(report: dict[str, Any]) -> list[str]:
         "the bad release was undone": any("roll_back" in d for d in done),
         "no request failed for another reason": report["requests"]["failed_otherwise"] == 0,
         "no effect happened twice": report["crash"]["duplicated_effects"] == 0,
+        "a person was asked, said yes, and the step was taken": any(
+            a["status"] == "used" and a["by"] for a in report["approvals"]
+        ),
+        "a policy denied a step": bool(report["denials"]),
         "the journal verifies": report["journal"]["verified"] is True,
         "what was served beats the never-retrained model": quality["served"]["log_loss"]
         < quality["never_retrained"]["log_loss"],

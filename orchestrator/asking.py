@@ -108,6 +108,7 @@ def _request(
         replaces=last.approval if last else "",
         changed=changed,
         contact=rules.approval_contact,
+        event_time=session.event_time,
     )
     asked: Line = (kinds.APPROVAL_REQUESTED, "policies", request)
     session.remember(None, [*lines, asked], incident=step.incident)

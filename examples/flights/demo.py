@@ -61,7 +61,8 @@ def demo(
     A model predicts which flights out of New York will be late. It is trained on January and
     February 2013; then the rest of the year is replayed as HTTP requests through Envoy, while
     mendloop looks after it: the model wears out, the weather feed breaks, a colleague ships a bad
-    release, and the controller is killed in the middle of a canary. Nobody steps in.
+    release, and the controller is killed in the middle of a canary. One rule of the airline's holds
+    a release up, another asks a person before the first promotion; otherwise nobody steps in.
 
     Takes about four minutes on two cores. Ctrl-C stops it and everything it started.
 

@@ -26,6 +26,7 @@ WEATHER_FAULT = Span(pd.Timestamp("2013-09-09"), pd.Timestamp("2013-09-19"))
 RELEASE_DAYS = (pd.Timestamp("2013-03-14"), pd.Timestamp("2013-03-28"))
 """When a colleague's team tries to release; the second day only if the gates refused the first."""
 
+OPERATOR = "operator-on-call"
 _KILL_AT_PERCENT = 25
 _POLL_S = 0.1
 
@@ -80,6 +81,17 @@ class Director:
         self._say("a second controller waits as a standby")
         await self._until(lambda: self._story.is_judging_at_least(_KILL_AT_PERCENT))
         await self._kill_controller()
+
+    async def answer_questions(self) -> None:
+        """The operator on call: looks at what waits, and types the command that allows it."""
+        while True:
+            await self._until(lambda: bool(self._story.questions))
+            asked = self._story.questions[0]
+            self._say(f"the operator on call is asked: {asked}")
+            typed, answer = await asyncio.to_thread(self._stage.approve, asked, by=OPERATOR)
+            self._say(f"$ {typed}")
+            self._say(answer.replace("\n", "; "))
+            await self._until(lambda asked=asked: asked not in self._story.questions)  # type: ignore[misc]
 
     def _is_due(self, after: pd.Timestamp) -> bool:
         """Teams coordinate: nobody releases into somebody else's rollout."""

@@ -22,7 +22,6 @@ _WIDTH_IN_FILES = 150
 _UNSAID = {
     kinds.MEMORY_SAVED,
     kinds.WINDOW_OBSERVED,
-    kinds.GUARD_JUDGED,
     kinds.LEASE_ACQUIRED,
     kinds.INCIDENT_RESUMED,
 }
@@ -33,6 +32,9 @@ _STYLES = {
     kinds.DIAGNOSIS_MADE: "yellow",
     kinds.TRAFFIC_SHIFTED: "bold cyan",
     kinds.PLAN_MADE: "blue",
+    kinds.GUARD_JUDGED: "bold red",
+    kinds.APPROVAL_REQUESTED: "bold yellow",
+    kinds.APPROVAL_GIVEN: "bold green",
 }
 _REASONS = {
     kinds.INCIDENT_OPENED: 1,
@@ -43,6 +45,8 @@ _REASONS = {
     kinds.INCIDENT_WAITING: 1,
     kinds.INCIDENT_ESCALATED: 1,
     kinds.PLAN_FAILED: 1,
+    kinds.GUARD_JUDGED: 1,
+    kinds.APPROVAL_REQUESTED: 1,
 }
 """How many of an event's reasons fit the view; the journal has them all."""
 _LONG = {kinds.INCIDENT_OPENED, kinds.DIAGNOSIS_MADE, kinds.EVIDENCE_JUDGED, kinds.PLAN_FAILED}
@@ -134,13 +138,18 @@ class LiveView:
         """Evidence is judged at every tick, and repeats what the step's verification said."""
         if event.kind == kinds.STEP_VERIFIED:
             return bool(event.payload["verdict"] != "broken")
+        if event.kind == kinds.GUARD_JUDGED:
+            decision = event.payload["ruling"]["decision"]
+            return decision != "deny" or self._was_said(event, event.payload["tool"], decision)
         if event.kind != kinds.EVIDENCE_JUDGED:
             return False
-        about = (event.incident, str(event.payload["question"]))
         answer = str(event.payload["verdict"])
-        repeated = answer in ("unknown", self._said.get(about))
-        self._said[about] = answer
-        return repeated
+        return self._was_said(event, event.payload["question"], answer) or answer == "unknown"
+
+    def _was_said(self, event: Event, about: str, answer: str) -> bool:
+        before = self._said.get((event.incident, about))
+        self._said[event.incident, about] = answer
+        return before == answer
 
 
 def _cut(text: str, length: int) -> str:

@@ -89,6 +89,35 @@ class Crash(Value):
     event_time: str = ""
 
 
+class ApprovalTold(Value):
+    """One question to a person, and what became of it."""
+
+    approval: str
+    incident: str
+    tool: str
+    reasons: tuple[str, ...]
+    status: str
+    """``used`` when the step it was good for was carried out."""
+    by: str
+    asked_at: str
+    answered_at: str = ""
+    event_time: str = ""
+    """Time of the data at which it was asked."""
+
+
+class DenialTold(Value):
+    """One step that a guardrail forbade."""
+
+    incident: str
+    tool: str
+    policy: str
+    reason: str
+    at: str
+    event_time: str
+    allowed_event_time: str = ""
+    """Time of the data at which the incident took such a step after all; empty: it never did."""
+
+
 class Figures(Value):
     """How good probabilities were on rows whose label is known."""
 
@@ -136,4 +165,6 @@ class Outcome(Value):
     crash: Crash
     quality: Quality
     journal: JournalState
+    approvals: tuple[ApprovalTold, ...] = ()
+    denials: tuple[DenialTold, ...] = ()
     wall_s: float

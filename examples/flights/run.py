@@ -29,6 +29,7 @@ from examples.flights.measure import (
     tell_versions,
 )
 from examples.flights.outcome import Outcome
+from examples.flights.people import tell_approvals, tell_denials
 from examples.flights.quality import measure_quality
 from examples.flights.report import write_report
 from examples.flights.stage import Stage, end_controller
@@ -190,6 +191,8 @@ def _measure(
                 WEATHER_FAULT,
             ),
             journal=tell_journal(journal),
+            approvals=tell_approvals(events),
+            denials=tell_denials(events),
             wall_s=round(time.monotonic() - began_s, 1),
         )
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -44,6 +45,8 @@ from tools.virtual_service import virtual_service
 from tools.workloads import ServerPhase, ServerRequest
 
 DOCUMENT = Path(__file__).with_name("model.yaml")
+POLICIES = Path(__file__).with_name("policies")
+"""Two rules of the airline's own, beside those that mendloop ships."""
 _CONTROLLER = "from orchestrator.cli.main import main; main()"
 _CONTROLLER_RECORDS = "controller-*.json"
 _POLL_S = 0.1
@@ -71,6 +74,7 @@ class Stage:
         folder.mkdir(parents=True, exist_ok=True)
         self.document = Path(shutil.copy(DOCUMENT, folder / DOCUMENT.name))
         self.model = load_document(self.document, ManagedModel)
+        shutil.copytree(POLICIES, home.root / "policies", dirs_exist_ok=True)
         self.registry = embedded_registry(home)
         self.runs = embedded_runs(home)
         self.traffic = embedded_traffic(home)
@@ -168,6 +172,14 @@ class Stage:
         os.kill(victim.pid, signal.SIGKILL)
         while is_alive(victim):
             time.sleep(_POLL_S / 10)
+
+    def approve(self, approval: str, *, by: str) -> tuple[str, str]:
+        """What an operator does: the command as it is typed, and what it said."""
+        words = ["approve", approval, "--by", by, "--home", str(self.home.root)]
+        done = subprocess.run(
+            [sys.executable, "-c", _CONTROLLER, *words], capture_output=True, text=True, check=False
+        )
+        return f"mendloop {' '.join(words)}", (done.stdout + done.stderr).strip()
 
     def stop_controller(self) -> None:
         """Let it end in an orderly way."""

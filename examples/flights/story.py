@@ -42,6 +42,16 @@ NOT_YET_LOOKING = frozenset({kinds.LEASE_ACQUIRED, kinds.LEASE_LOST})
 """What a new controller writes about a target before it has seen anything of it."""
 
 
+_ANSWERS = frozenset(
+    {
+        kinds.APPROVAL_GIVEN,
+        kinds.APPROVAL_REJECTED,
+        kinds.APPROVAL_EXPIRED,
+        kinds.APPROVAL_INVALIDATED,
+    }
+)
+
+
 class Mode(StrEnum):
     """What mendloop spends its time on. WORKING: a run, a server start, a decision; WATCHING: a
     canary that needs requests; FREE: nothing, or something that needs event time to pass."""
@@ -62,6 +72,8 @@ class Story:
         """Whether the newest controller has looked at the target, and not only taken its lease."""
         self.looked_until = ""
         """Event time up to which mendloop has checked what arrived; empty before the first look."""
+        self.questions: list[str] = []
+        """Requests for approval that nobody has answered, oldest first."""
         self._doing: dict[str, str] = {}
         """Open incident -> the tool in hand, ``deciding``, or ``waiting``."""
         self._model_incidents: set[str] = set()
@@ -111,6 +123,10 @@ class Story:
                 self._doing[event.incident] = "waiting"
             case kinds.INCIDENT_RESOLVED | kinds.INCIDENT_ESCALATED:
                 self._doing.pop(event.incident, None)
+            case kinds.APPROVAL_REQUESTED:
+                self.questions.append(event.payload["approval"])
+            case kind if kind in _ANSWERS and event.payload["approval"] in self.questions:
+                self.questions.remove(event.payload["approval"])
             case kinds.TRAFFIC_SHIFTED:
                 self.split = dict(event.payload["after"])
 

@@ -37,6 +37,16 @@ def _lines(outcome: Outcome) -> Iterator[tuple[str, str]]:
             f"taken over after {crash.unwatched_s:.1f} s, "
             f"{crash.duplicated_effects} effects happened twice",
         )
+    for asked in outcome.approvals:
+        when = asked.event_time[:10]
+        yield "asked a person", f"{asked.tool} on {when}: {asked.status}, {asked.by or 'nobody'}"
+    for denied in outcome.denials:
+        then = denied.allowed_event_time[:10]
+        until = f", allowed on {then}" if then else ""
+        yield (
+            "denied by a policy",
+            f"{denied.tool} on {denied.event_time[:10]}: {denied.policy}{until}",
+        )
     verified = "verified" if outcome.journal.verified else f"BROKEN: {outcome.journal.reason}"
     yield "journal", f"{outcome.journal.events:,} events, {verified}"
     yield "wall clock", f"{outcome.wall_s:.0f} s"

@@ -85,6 +85,7 @@ async def replay_year(
     follower = JournalFollower(stage.home.journal)
     beside = [
         director.run(),
+        director.answer_questions(),
         _deliver_labels(stage, rows, replay),
         _follow(follower, story, stage, view),
         _tell_status(replay, story, view),

@@ -27,6 +27,7 @@ class ApprovalRequested(Payload):
     """What is different from the request before."""
     contact: str = ""
     """Whom the document names for questions like this one."""
+    event_time: str = ""
 
 
 class ApprovalGiven(Payload):

@@ -39,6 +39,8 @@ ISSUE_KEYS = {
     "crash",
     "quality",
     "journal",
+    "approvals",
+    "denials",
     "wall_s",
 }
 
