@@ -68,6 +68,14 @@ def ask(session: Session, step: StepRecord, ruling: Ruling) -> Standing:
     return last
 
 
+def withdraw(session: Session, step: StepRecord, why: str) -> None:
+    """End the question about the step, if one stands: nobody needs the answer any more."""
+    events = session.recorder.journal.events(incident=step.incident, kinds=APPROVAL_KINDS)
+    mine = [s for s in fold_approvals(events) if s.request.key == step.key]
+    if mine and mine[-1].status in ("pending", "given"):
+        session.remember(None, list(_outrun(mine[-1], (why,))), incident=step.incident)
+
+
 def is_taken_up(session: Session, step: StepRecord, standing: Standing) -> bool:
     """Whether the step was begun under this approval: going on with it is no second use."""
     return standing.status == "used" and is_begun(session, step)

@@ -13,7 +13,7 @@ from orchestrator.recorder import Line
 from orchestrator.session import Session
 from orchestrator.steps import StepRecord
 from policies.ruling import Ruling
-from tools.errors import Unavailable
+from tools.errors import MendloopError
 
 State = dict[str, Any]
 
@@ -41,11 +41,18 @@ def approval(state: State, session: Session, step: StepRecord, ruling: Ruling) -
             return {"closed": reason, "giving_up": reason}
 
 
+def unasked(state: State, session: Session, step: StepRecord) -> State:
+    """The step may act; a question that stood about it is taken back."""
+    if state.get("approval"):
+        asking.withdraw(session, step, "no rule asks for it any more")
+    return {"next": "act", "approval": ""}
+
+
 def watch_on(state: State, session: Session) -> None:
     """A canary whose step is proved keeps its traffic while it waits: harm must still be seen."""
     try:
         found = keep_watching(session.desk, session.model, session.memory)
-    except Unavailable:
+    except MendloopError:
         return  # unknown, and looked at again at the next tick
     if found is None or found.memory is None:
         return

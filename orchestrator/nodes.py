@@ -134,7 +134,7 @@ def guard(state: State, session: Session) -> State:
     match ruling.decision:
         case Decision.ALLOW:
             session.permitted = step.key
-            return {"next": "act", **change}
+            return change | awaiting.unasked(state, session, step)
         case Decision.REQUIRE_APPROVAL:
             found = awaiting.approval(state, session, step, ruling)
             if "closed" not in found:

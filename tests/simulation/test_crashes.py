@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from pathlib import Path
 import pytest
 from stage import Stage, acted, closed, quick_world
 
+from orchestrator.approvals import APPROVAL_KINDS, answer, fold_approvals
 from orchestrator.controller import Controller
+from orchestrator.journal import kinds
 from simulations.crashes import Killed, Point, Trigger
 from simulations.faults import Fault, no_fault
 from simulations.population import CHANGED
@@ -42,6 +45,7 @@ class Scenario:
     kills_from: Callable[[World], bool] = lambda world: True
     """From when on it may be killed: other scenarios cover what comes before."""
     meanwhile: Callable[[World], None] = lambda world: None
+    autonomy: str = "auto"
 
 
 def good_release(world: World) -> None:
@@ -54,6 +58,13 @@ def bad_release(world: World) -> None:
 
 def worse_release(world: World) -> None:
     world.submit_challenger(Release(model=CHANGED))
+
+
+def say_yes(world: World) -> None:
+    """A person allows whatever waits."""
+    for asked in fold_approvals(world.journal.events(kinds=APPROVAL_KINDS)):
+        if asked.status == "pending" and not closed(world):
+            answer(world.journal, world.clock, asked.approval, by="kim", approve=True)
 
 
 def thaw_later(world: World) -> None:
@@ -75,6 +86,7 @@ SCENARIOS = {
             kills_from=lambda world: acted(world, "promote"),
         ),
         Scenario("frozen-feed", World.freeze, sample=12, hours=6, meanwhile=thaw_later),
+        Scenario("approved-release", good_release, sample=8, meanwhile=say_yes, autonomy="approve"),
         Scenario("drift", lambda world: world.become(CHANGED), sample=4, hours=6),
     )
 }
@@ -95,7 +107,11 @@ class Run:
     """One run of a scenario; a controller that is killed is followed by another."""
 
     def __init__(self, scenario: Scenario, folder: Path, point: Point | None) -> None:
-        self.world = quick_world(folder, rollout={"probation": scenario.probation})
+        self.world = quick_world(
+            folder,
+            rollout={"probation": scenario.probation},
+            guardrails={"autonomy": scenario.autonomy},
+        )
         self.stage = Stage(self.world)
         self.trigger = Trigger(point)
         self._scenario = scenario
@@ -119,6 +135,13 @@ class Run:
             self.tick()
         self.world.ledger.check_end()
         return points
+
+    def used_twice(self) -> list[str]:
+        """Approvals that more than one act rested on."""
+        used = Counter(
+            e.payload["approval"] for e in self.world.journal.events(kinds=[kinds.APPROVAL_USED])
+        )
+        return [name for name, times in used.items() if times > 1]
 
     def tick(self, *, hours: int = 0) -> None:
         self._scenario.meanwhile(self.world)
@@ -147,6 +170,8 @@ class Run:
         found = list(dict.fromkeys(self.world.ledger.broken)) + self.stage.defects
         if not self.trigger.is_dead:
             found.append("the point was never reached")
+        if twice := self.used_twice():
+            found.append(f"approvals used twice: {twice}")
         if self.ending() != expected:
             found.append(f"ended as {self.ending()}, expected {expected}")
         if self.world.users.failed.get("", 0):

@@ -211,6 +211,22 @@ def test_a_question_is_not_lost_in_a_pause(tmp_path: Path, in_flight: str) -> No
     play.check()
 
 
+def test_a_question_that_no_rule_asks_any_more_is_taken_back(tmp_path: Path) -> None:
+    """The rules were loosened meanwhile: the step is taken, and nobody is left with a question."""
+    play = begin(tmp_path, approval_valid_for="24h")
+    play.world.submit_challenger(Release())
+    play.until(lambda world: bool(standing(world)))
+    guardrails = play.world.document.spec.guardrails.model_copy(update={"autonomy": "auto"})
+    spec = play.world.document.spec.model_copy(update={"guardrails": guardrails})
+    play.world.document = play.world.document.model_copy(update={"spec": spec})
+    play.controller.stop("new document")
+    play.controller = play.stage.controller(lambda call: None)
+    play.until(lambda world: acted(world, "deploy_challenger"), ticks=10)
+
+    assert [asked.status for asked in standing(play.world)] == ["invalidated"]
+    play.check()
+
+
 def test_nothing_happens_while_nobody_answers(tmp_path: Path) -> None:
     """A pending request holds the step until its time is over."""
     play = begin(tmp_path, approval_valid_for="24h")
