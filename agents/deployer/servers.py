@@ -84,6 +84,10 @@ class DeployChallenger:
             return _send_back(challenger, memory, detail)
         if state.phase in (ServerPhase.FAILED, ServerPhase.ABSENT):
             return _send_back(challenger, memory, f"its server is {state.phase}: {state.reason}")
+        if not 0 <= desk.clock.monotonic_s() - call.started_s < self.contract.deadline_s:
+            # Otherwise it would stay the challenger, and every incident would wait for it anew.
+            limit = f"not ready within {self.contract.deadline_s:g} s: {state.reason}"
+            return _send_back(challenger, memory, limit)
         return Verification(holds=Holds.UNKNOWN, detail=f"starting: {state.reason}")
 
 

@@ -13,7 +13,7 @@ from agents.contract import (
     Verification,
     is_,
 )
-from agents.facts import CANARY, CHALLENGER, PROVED, SERVICE, SHARE, SKEW, UNKNOWN
+from agents.facts import CANARY, CHALLENGER, FORMER, PROVED, SERVICE, SHARE, SKEW, UNKNOWN
 from agents.memory import CanaryWatch, TargetMemory
 from agents.ports import Desk
 from agents.served import Served, look
@@ -46,7 +46,13 @@ class StartCanary:
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
         first = model.spec.rollout.steps_percent[0]
-        ready = (is_(CHALLENGER, "ready"), is_(SHARE, 0), is_(CANARY, "none"))
+        ready = (
+            is_(CHALLENGER, "ready"),
+            is_(SHARE, 0),
+            is_(CANARY, "none"),
+            # A second promotion would overwrite who was champion before the first.
+            is_(FORMER, "none"),
+        )
         return (_operation(self.contract, first, ready),)
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:

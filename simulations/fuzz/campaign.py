@@ -95,7 +95,7 @@ def run(
             kinds.add(kind_of(broken))
             findings.append(_found(result, tuple(broken), report))
             say(told(findings[-1]))
-        if totals["seeds"] % 500 == 0:
+        if totals["seeds"] % 100 == 0:
             rate = totals["seeds"] / (time.monotonic() - began_s)
             say(f"{totals['seeds']} seeds, {len(findings)} findings, {rate:.1f} seeds/s")
         is_late = minutes and time.monotonic() - began_s > 60 * minutes

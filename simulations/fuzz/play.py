@@ -34,8 +34,7 @@ from tools.values import Value, canonical_json
 
 CALM_TICKS = 80
 """Ticks after the last fault within which everything has to come to rest."""
-CALM_SECONDS = 20.0
-CALM_HOURS = 24
+CALM_SECONDS = 14.0
 CALM_EVERY = 3
 
 
@@ -117,6 +116,7 @@ class Play:
         self.world = FuzzWorld(folder, case.spec.world)
         self.defects: list[str] = []
         self.controllers: dict[str, Controller] = {}
+        self._window_hours = round(case.spec.world.window.total_seconds() / 3600)
         self._wanted = 1
         self._asleep_until = 0
         self._born = 0
@@ -130,11 +130,10 @@ class Play:
 
     def run(self) -> Played:
         """From the quiet before to the rest after; stops at the first broken promise."""
-        window_hours = round(self.spec.world.window.total_seconds() / 3600)
         with self._listening():
             self.injector.is_over = True
             for _ in range(self.spec.quiet):
-                self._tick(hours=window_hours, seconds=10.0)
+                self._tick(hours=self._window_hours, seconds=10.0)
             self.injector.is_over = False
             tick = 0
             while tick < self.spec.ticks and not self._is_broken():
@@ -185,7 +184,8 @@ class Play:
             if self.spec.answers != "nobody" and tick % CALM_EVERY == 1:
                 make(self.world, Move(tick=1, do="hand-back"))
                 answer_all(self.world, approve=self.spec.answers == "approve")
-            self._tick(hours=0 if tick % CALM_EVERY else CALM_HOURS, seconds=CALM_SECONDS)
+            hours = 0 if tick % CALM_EVERY else self._window_hours
+            self._tick(hours=hours, seconds=CALM_SECONDS)
             reasons = unrest(self.world)
             if self._is_broken() or (not reasons and tick > 2):
                 return tick

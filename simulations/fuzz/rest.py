@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.journal.incidents import fold_incidents
 from orchestrator.take_over import holder_of
+from simulations.effects import LIFE
 from tools.registry import CHALLENGER
 
 if TYPE_CHECKING:
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 
 def unrest(world: FuzzWorld) -> list[str]:
     """What is still under way or left behind; empty when all is well."""
-    incidents = fold_incidents(world.journal.events())
-    open_ones = [i for i in incidents if i.status in ("open", "waiting")]
-    if open_ones:
+    incidents = fold_incidents(world.journal.events(kinds=LIFE))
+    if any(i.status == "open" for i in incidents):
+        incidents = fold_incidents(world.journal.events())
+        open_ones = [i for i in incidents if i.status in ("open", "waiting")]
         last = {e.incident: e for e in world.journal.events()}
         return [
             f"{i.id} ({i.goal}) is {i.status}: {[a.tool for a in i.actions][-4:]}, last event"
@@ -25,21 +27,23 @@ def unrest(world: FuzzWorld) -> list[str]:
         ]
     if holder_of(world.journal, world.target) == "person":
         return []  # mendloop stands down until it is handed back
-    is_escalated = any(i.status == "escalated" for i in incidents)
+    is_for_a_person = any(i.status == "escalated" for i in incidents) and (
+        world.settings.autonomy != "auto" or world.hand_moved
+    )
     standing = world.standing()
     champion = standing.aliases.get("champion", "")
     found = []
-    if dict(standing.shares) != {champion: 100} and not (standing.is_edited or is_escalated):
+    if dict(standing.shares) != {champion: 100} and not (standing.is_edited or is_for_a_person):
         found.append(f"the route says {dict(standing.shares)}, champion is {champion}")
     others = {v: p for v, p in standing.shares.items() if p and v != champion}
     if others and not standing.is_edited and not world.hand_moved:
         found.append(f"traffic that nobody watches: {others}, champion is {champion}")
-    if standing.aliases.get(CHALLENGER, champion) != champion and not is_escalated:
+    if standing.aliases.get(CHALLENGER, champion) != champion and not is_for_a_person:
         found.append(f"challenger {standing.aliases[CHALLENGER]} is undecided, nobody works on it")
     needed = {champion, *(v for v, p in standing.shares.items() if p)}
     needed |= {v for alias, v in standing.aliases.items()}
     leaked = sorted(set(standing.servers) - needed)
-    if leaked and not is_escalated and not world.hand_moved:
+    if leaked and not is_for_a_person and not world.hand_moved:
         found.append(f"servers of versions {', '.join(leaked)} are left behind")
     return found
 

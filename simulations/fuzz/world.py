@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import pandas as pd
+
 from agents.ports import Desk
 from simulations.effects import Ledger, Standing
 from simulations.fuzz.auditor import Auditor
@@ -133,6 +135,13 @@ class RememberedPopulation(Population):
     def __init__(self, *, seed: int, rows_per_hour: int) -> None:
         super().__init__(seed=seed, rows_per_hour=rows_per_hour)
         self._hours: dict[int, dict[str, Any]] = {}
+        self._histories: dict[Logistic, pd.DataFrame] = {}
+
+    def history(self, truth: Logistic) -> pd.DataFrame:
+        """See Population."""
+        if truth not in self._histories:
+            self._histories[truth] = super().history(truth)
+        return self._histories[truth].copy()
 
     def _hour(self, index: int) -> dict[str, Any]:
         if index not in self._hours:

@@ -143,3 +143,47 @@ def test_a_server_that_somebody_else_started_is_left_alone(tmp_path: Path) -> No
     play.tick(6)
 
     assert "1" in play.world.standing().servers
+
+
+def test_a_challenger_whose_server_never_gets_ready_is_sent_back_at_the_deadline(
+    tmp_path: Path,
+) -> None:
+    """Still loading when its time is over: refused and taken down, not waited for again and again
+    by one incident after the other."""
+    world = quick_world(tmp_path, guardrails={"coolDown": "0h"})
+    stage = Stage(world)
+    controller = stage.controller(no_fault)
+    world.step()
+    controller.tick()
+    world.submit_challenger(Release(starts=False))
+    for _ in range(30):
+        world.step(hours=2)
+        controller.tick()
+
+    assert [i.outcome for i in closed(world)] == ["withdrawn"]
+    assert dict(world.standing().aliases) == {"champion": "1"}
+    assert set(world.standing().servers) == {"1"}
+
+
+def test_a_release_during_a_probation_waits_until_the_former_champion_is_retired(
+    tmp_path: Path,
+) -> None:
+    """A second promotion would overwrite who the former champion is, and leave its server."""
+    world = quick_world(tmp_path, rollout={"stepsPercent": [100], "probation": "12h"})
+    stage = Stage(world)
+    controller = stage.controller(no_fault)
+    world.step()
+    controller.tick()
+    world.submit_challenger(Release())
+    for tick in range(40):
+        world.step(hours=3)
+        controller.tick()
+        if tick == 4:
+            assert "former" in world.standing().aliases
+            with world.own():
+                world.foundry.submit_challenger(Release(), key="the next one")
+            world.settle()
+
+    assert {i.status for i in closed(world)} == {"resolved"}
+    assert dict(world.standing().aliases) == {"champion": "3"}
+    assert set(world.standing().servers) == {"3"}
