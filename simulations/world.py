@@ -242,10 +242,10 @@ class World:
             self.clock.advance(timedelta(seconds=60))
             self._standing = self.standing()
 
-    def submit_challenger(self, release: Release) -> str:
+    def submit_challenger(self, release: Release, *, key: str = "somebody-else") -> str:
         """Somebody registers a challenger that mendloop did not ask for; its version."""
         with self.own():
-            version = self.foundry.submit_challenger(release).version
+            version = self.foundry.submit_challenger(release, key=key).version
             self._mark_broken()
             self._standing = self.standing()
             return version

@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Allow one step that waits for a person.",
     ),
     "audit": ("orchestrator.cli.audit:audit", "Show and verify the journal."),
+    "autonomy": (
+        "orchestrator.cli.autonomy:autonomy",
+        "Show the autonomy that targets have earned, or set it.",
+    ),
     "canary": ("orchestrator.cli.canary:canary", "Plan the evidence of a canary."),
     "drift": ("orchestrator.cli.drift:drift", "Compare two files of data column by column."),
     "hand-back": (
@@ -38,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Stop changes on TARGET, or on all; observing goes on.",
     ),
     "plan": ("orchestrator.cli.plan:plan", "Print what mendloop would do, without doing it."),
-    "policy": ("orchestrator.cli.policy:policy", "Check, test and explain guardrails."),
+    "policy": ("orchestrator.cli.policy:policy", "Check, test, explain and replay guardrails."),
     "resume": ("orchestrator.cli.pause:resume", "Allow changes on TARGET, or on all, again."),
     "reject": (
         "orchestrator.cli.approvals:reject",

@@ -1,29 +1,41 @@
-"""``mendloop policy``: checks and tests guardrails, and explains what they said about a step."""
+"""``mendloop policy``: checks and tests guardrails, explains and replays what they said."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+from pydantic import TypeAdapter, ValidationError
 from rich.text import Text
 
 from orchestrator.cli.home import home_option, open_journal
 from orchestrator.cli.timeline import console
 from orchestrator.journal import kinds
+from orchestrator.journal.event import Event
 from orchestrator.journal.payloads import GuardJudged
-from orchestrator.policy_files import builtin_texts, read_policies
-from policies.engine import PolicySet, load_policies
+from orchestrator.policy_explain import ExplainedRule, explained
+from orchestrator.policy_files import read_policies
+from orchestrator.policy_replay import (
+    Difference,
+    kinds_in,
+    names_in,
+    replay,
+    without_those_in,
+)
+from orchestrator.rules import Rules, load_rules
 from policies.examples import ExampleResult, run_examples
-from policies.ruling import RuleVerdict
+from policies.policy_set import CompiledPolicy
 from tools.errors import Invalid
+from tools.managed_model import Duration
 
 _file = click.argument("file", type=click.Path(path_type=Path), required=False)
 
 
 @click.group()
 def policy() -> None:
-    """Check, test and explain guardrails."""
+    """Check, test, explain and replay guardrails."""
 
 
 @policy.command(name="check")
@@ -35,7 +47,10 @@ def check_file(file: Path | None) -> None:
     Example: mendloop policy check freeze.yaml
     """
     loaded = _loaded(file)
-    click.echo(f"{len(loaded.policies)} policies are well-formed: {', '.join(_names(loaded))}")
+    click.echo(f"{len(loaded)} policies are well-formed: {', '.join(p.name for p in loaded)}")
+    others = sorted(kinds_in({} if file is None else read_policies(file)) - {"GuardrailPolicy"})
+    if others:
+        click.echo(f"and so are the documents of kind {', '.join(others)}")
 
 
 @policy.command(name="test")
@@ -50,7 +65,7 @@ def test_file(context: click.Context, file: Path | None, as_json: bool) -> None:
     \b
     Example: mendloop policy test freeze.yaml
     """
-    results = [result for p in _loaded(file).policies for result in run_examples(p)]
+    results = [result for p in _loaded(file) for result in run_examples(p)]
     if not results:
         raise Invalid("the policies have no examples; add spec.examples")
     if as_json:
@@ -64,39 +79,131 @@ def test_file(context: click.Context, file: Path | None, as_json: bool) -> None:
 
 @policy.command()
 @click.argument("incident")
-@click.argument("tool", required=False)
+@click.argument("step", required=False)
 @home_option
 @click.option("--json", "as_json", is_flag=True, help="Print the rulings as a JSON array.")
-def explain(incident: str, tool: str | None, home: Path, as_json: bool) -> None:
-    """Show every rule on the steps of INCIDENT (or on one TOOL), with the values it read.
+def explain(incident: str, step: str | None, home: Path, as_json: bool) -> None:
+    """Show every rule on the steps of INCIDENT (or on one STEP), with the values it read.
+
+    STEP is the name of a tool, or the number of the step in its incident.
 
     \b
-    Example: mendloop policy explain inc-0001 promote --home demo-out
+    Examples:
+      mendloop policy explain inc-0001 promote --home demo-out
+      mendloop policy explain inc-0001 4 --home demo-out --json
     """
     with open_journal(home) as journal:
-        events = journal.events(incident=incident, kinds=[kinds.GUARD_JUDGED])
-    judged = [event for event in events if tool in (None, event.payload["tool"])]
+        events = journal.events(incident=incident, kinds=[kinds.GUARD_JUDGED, kinds.STEP_INTENDED])
+    wanted = _keys_of(events, step)
+    judged = [
+        event
+        for event in events
+        if event.kind == kinds.GUARD_JUDGED
+        and (step is None or event.payload["tool"] == step or event.payload["key"] in wanted)
+    ]
     if not judged:
         raise Invalid(f"the guardrails judged no such step in {incident}; see `mendloop incidents`")
+    rules = _rules_of(home)
+    told = [(event, explained(event.read(GuardJudged), rules)) for event in judged]
     if as_json:
-        click.echo(json.dumps([event.model_dump() for event in judged], ensure_ascii=False))
+        rows = [
+            {**e.model_dump(), "rules": [r.model_dump(mode="json") for r in found]}
+            for e, found in told
+        ]
+        click.echo(json.dumps(rows, ensure_ascii=False))
         return
     out = console()
-    for event in judged:
+    for event, found in told:
         said = event.read(GuardJudged)
         decision = said.ruling.decision.value.replace("_", " ")
         heading = f"event {event.seq}  {event.at[:19]}  {said.tool} ({said.stage}): {decision}"
         out.print(Text(heading, style="bold"))
-        for verdict in said.ruling.verdicts:
-            out.print(_told(verdict))
+        for rule in found:
+            out.print(_told(rule))
 
 
-def _loaded(file: Path | None) -> PolicySet:
-    return load_policies(builtin_texts() if file is None else read_policies(file))
+@policy.command(name="replay")
+@click.argument("file", type=click.Path(path_type=Path))
+@home_option
+@click.option("--since", default="30d", show_default=True, help="How far back: 12h, 30d, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+@click.pass_context
+def replay_file(context: click.Context, file: Path, home: Path, since: str, as_json: bool) -> None:
+    """Judge past decisions again with the rules in FILE (or a folder) added to those of the home.
+
+    A document of FILE stands in for the one of its name in HOME/policies. Exit code 1 when a
+    decision would differ. What would have come after it, nobody knows.
+
+    \b
+    Example: mendloop policy replay freeze.yaml --home demo-out --since 30d
+    """
+    changed = read_policies(file)
+    rules = load_rules({**without_those_in(_home_texts(home), changed), **changed})
+    start = (datetime.now(UTC) - _duration(since)).isoformat()
+    with open_journal(home) as journal:
+        events = [e for e in journal.events(kinds=[kinds.GUARD_JUDGED]) if e.at >= start]
+    found = replay(events, rules, replaced=kinds_in(changed))
+    if as_json:
+        click.echo(json.dumps(found.model_dump(mode="json"), ensure_ascii=False))
+    else:
+        for difference in found.differences:
+            click.echo(_differs(difference))
+        same = found.judged - len(found.differences)
+        click.echo(f"{found.judged} decisions judged again: {same} stay as they were")
+        if found.unreadable:
+            click.echo(f"{found.unreadable} were recorded without their values and are left out")
+    if found.differences:
+        context.exit(1)
 
 
-def _names(loaded: PolicySet) -> list[str]:
-    return [p.name for p in loaded.policies]
+def _rules_of(home: Path) -> Rules:
+    """Those of the home as they stand now; the shipped ones where they are broken."""
+    try:
+        return load_rules(_home_texts(home))
+    except Invalid:
+        return load_rules({})
+
+
+def _home_texts(home: Path) -> dict[str, str]:
+    folder = home / "policies"
+    return read_policies(folder) if folder.is_dir() and any(folder.glob("*.yaml")) else {}
+
+
+def _keys_of(events: list[Event], step: str | None) -> set[str]:
+    """Idempotency keys of the steps with this number."""
+    intents = [e for e in events if e.kind == kinds.STEP_INTENDED]
+    return {e.payload["key"] for e in intents if str(e.payload["step"]) == step}
+
+
+def _differs(found: Difference) -> str:
+    was, now = (d.value.replace("_", " ") for d in (found.was, found.now))
+    lines = [
+        f"event {found.event}  {found.at[:19]}  {found.target} {found.incident}"
+        f"  {found.tool} ({found.stage}): {was} -> {now}"
+    ]
+    lines += [f"    objects now: {said}" for said in found.gained]
+    lines += [f"    no longer objects: {said}" for said in found.lost]
+    return "\n".join(lines)
+
+
+def _loaded(file: Path | None) -> tuple[CompiledPolicy, ...]:
+    """The policies in ``file``, checked beside the shipped ones; without, the shipped ones."""
+    if file is None:
+        return load_rules({}).policies.policies
+    own = read_policies(file)
+    named = names_in(own)
+    return tuple(
+        p for p in load_rules(own).policies.policies if ("GuardrailPolicy", p.name) in named
+    )
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        raise Invalid(
+            f"expected a duration such as 12h or 30d, got {text!r}", field="--since"
+        ) from error
 
 
 def _line(result: ExampleResult) -> str:
@@ -109,13 +216,16 @@ def _line(result: ExampleResult) -> str:
     )
 
 
-def _told(verdict: RuleVerdict) -> Text:
-    style = {"passed": "green", "violated": "red", "error": "bold red"}[verdict.result]
+def _told(rule: ExplainedRule) -> Text:
+    style = {"passed": "green", "violated": "red", "error": "bold red"}[rule.result]
     text = Text("  ")
-    text.append(f"{verdict.result:8}", style=style)
-    text.append(f" {verdict.policy}[{verdict.rule}]")
-    if verdict.message:
-        text.append(f": {verdict.message}")
-    for name, value in sorted(verdict.values.items()):
+    text.append(f"{rule.result:8}", style=style)
+    text.append(f" {rule.rule}")
+    if rule.message:
+        text.append(f": {rule.message}")
+    if rule.expression:
+        text.append(f"\n           {rule.expression}", style="dim")
+        text.append(f"\n           {rule.substituted}", style="dim")
+    for name, value in sorted(rule.values.items()):
         text.append(f"\n           {name} = {json.dumps(value, ensure_ascii=False)}", style="dim")
     return text

@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from stage import Play, acted, closed
+from stage import Play, Stage, acted, closed, quick_world
 
+from orchestrator import approvals
 from orchestrator.journal import kinds
-from orchestrator.journal.payloads import GuardJudged, PlanMade
+from orchestrator.journal.payloads import AutonomyChanged, GuardJudged, PlanMade
 from orchestrator.policy_files import builtin_policies
 from policies.context import GuardContext
 from policies.engine import judge
+from simulations.faults import no_fault
+from simulations.fleet import FleetWorld
+from simulations.mendloop_operator import MendloopOperator
 from simulations.population import CHANGED
+from simulations.rehearsal import incidents_of
 from simulations.releases import Release
+from simulations.scenario import Scenario
 from simulations.world import World
+from tools.documents import parse_document
 
 FREEZE = """
 apiVersion: mendloop.dev/v1alpha1
@@ -41,7 +48,7 @@ def freeze(play: Play, *, lasts: bool = True) -> None:
         file.unlink()
 
 
-def said(world: World, kind: str) -> list[str]:
+def said(world: World | FleetWorld, kind: str) -> list[str]:
     return [str(event.payload.get("reason", "")) for event in world.journal.events(kinds=[kind])]
 
 
@@ -156,3 +163,104 @@ def test_every_ruling_can_be_made_again_from_what_it_recorded(tmp_path: Path) ->
         assert len(yaml.safe_dump(judged.context)) < 16_384
         count += 1
     assert count > 8
+
+
+LADDER = {"autonomy": "approve", "ladder": {"start": "propose", "incidents": 2}}
+
+
+def rungs(world: World) -> list[tuple[str, str, str]]:
+    moved = [e.read(AutonomyChanged) for e in world.journal.events(kinds=[kinds.AUTONOMY_CHANGED])]
+    return [(m.before, m.after, m.cause) for m in moved]
+
+
+def approve_all(world: World) -> None:
+    """A person says yes to everything that waits."""
+    for event in world.journal.events(kinds=[kinds.APPROVAL_REQUESTED]):
+        name = event.payload["approval"]
+        standing = approvals.find(world.journal, name)
+        if standing is not None and standing.status == "pending":
+            approvals.answer(world.journal, world.clock, name, by="kim", approve=True)
+
+
+def test_autonomy_is_earned_by_incidents_closed_well_up_to_the_ceiling_and_not_beyond(
+    tmp_path: Path,
+) -> None:
+    """Two releases that a person approved and that held: the next rung, not above the ceiling."""
+    world = quick_world(tmp_path, guardrails={**LADDER, "coolDown": "1h"})
+    stage = Stage(world)
+    play = Play(world, stage, stage.controller(no_fault))
+    play.tick(6)
+    for number in range(1, 3):
+        world.submit_challenger(Release(), key=f"release-{number}")
+        for _ in range(40):
+            play.tick(1, hours=3)
+            approve_all(world)
+            if len(closed(world)) == number:
+                break
+    assert [i.outcome for i in incidents_of(world)] == ["promoted"] * 2
+    play.tick(3, hours=3)
+
+    assert rungs(world) == [("propose", "approve", "earned")]
+    assert world.journal.events(incident="inc-1", kinds=[kinds.APPROVAL_REQUESTED]) != []
+    play.check()
+
+
+def test_autonomy_is_lost_when_its_own_promotion_has_to_be_undone(tmp_path: Path) -> None:
+    """Late labels show that the promoted version is worse: a rung down, on the record."""
+    guardrails = {"autonomy": "auto", "ladder": {"start": "auto"}}
+    play = Play.begin(tmp_path, guardrails=guardrails, rollout={"probation": "6d"})
+    play.world.submit_challenger(Release(model=CHANGED))
+    play.until(lambda world: acted(world, "promote"), hours=1)
+    play.until(lambda world: acted(world, "switch_back"))
+    play.tick(1)
+
+    assert rungs(play.world) == [("auto", "approve", "revoked")]
+    (event,) = play.world.journal.events(kinds=[kinds.AUTONOMY_CHANGED])
+    assert "its own promotion had to be undone" in event.payload["reason"]
+    play.check()
+
+
+TWO = """
+apiVersion: mendloop.dev/v1alpha1
+kind: Scenario
+metadata: {name: two-releases, labels: {family: compound}}
+spec:
+  description: Two models get a good release at the same time.
+  world:
+    duration: 3d
+    models: [{name: price}, {name: rank}]
+  faults:
+    - {kind: release, quality: good, onset: 1d, targets: [price]}
+    - {kind: release, quality: good, onset: 1d, targets: [rank]}
+  truth:
+    kind: fault
+    goodOperator: Release one after the other.
+    acceptable: [replace_model]
+    forbidden: [retrain]
+"""
+
+
+def test_two_targets_are_changed_one_after_the_other(tmp_path: Path) -> None:
+    """Half of the fleet's traffic may be under change: the second waits until the first is done."""
+    scenario = parse_document(yaml.safe_load(TWO), Scenario, source="two-releases")
+    world = FleetWorld(scenario, tmp_path, seed=1)
+    operator = MendloopOperator()
+    operator.start(world)
+    while world.now_s < scenario.spec.world.duration.total_seconds():
+        world.advance(900.0)
+        operator.tick()
+    moving: set[str] = set()
+    done: list[str] = []
+    for event in world.journal.events(kinds=[kinds.STEP_OUTCOME]):
+        match event.payload["tool"]:
+            case "start_canary":
+                moving.add(event.target)
+                assert len(moving) == 1, "two targets are under change at once"
+            case "promote" | "roll_back":
+                moving.discard(event.target)
+                done.append(event.target)
+    waits = said(world, kinds.INCIDENT_WAITING)
+
+    assert sorted(done) == ["default/price", "default/rank"]
+    assert any("blast-radius" in reason for reason in waits)
+    assert world.violations == []
