@@ -160,9 +160,11 @@ class FleetWorld:
         onset_s = origin_s + fault.onset.total_seconds()
         self._note_beginning(fault, onset_s)
         site.trigger(fault, origin_s)
+        self.later(onset_s, _nothing)  # a stretch of time lies before a fault or under it
         self.told.append((onset_s, site.name, f"{fault.name} begins"))
         if fault.end is not None:
             ends_s = origin_s + fault.end.total_seconds()
+            self.later(ends_s, _nothing)
             self.told.append((ends_s, site.name, f"{fault.name} is over"))
         if isinstance(fault, MomentFault):
             self.later(onset_s, lambda: fault.begin(site))
@@ -298,3 +300,7 @@ class FleetWorld:
     def _count(self) -> int:
         self._counter = getattr(self, "_counter", 0) + 1
         return self._counter
+
+
+def _nothing() -> None:
+    """Time only has to stop here."""

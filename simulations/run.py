@@ -15,6 +15,9 @@ from simulations.scenario import Scenario
 from simulations.score import Score, score
 from simulations.timeline import Timeline, timeline_of
 
+PATIENCE = 3.0
+"""By how much the wait for the next look grows while nothing moves."""
+
 
 @dataclass(frozen=True)
 class ScenarioRun:
@@ -59,4 +62,4 @@ def _play(world: FleetWorld, operator: Operator) -> None:
         moved = False
         for _ in range(world.wakings):
             moved = operator.tick() or moved
-        wait_s = shortest_s if moved else min(2 * wait_s, longest_s)
+        wait_s = shortest_s if moved else min(PATIENCE * wait_s, longest_s)

@@ -81,7 +81,7 @@ class Ticks(DocumentValue):
     quiet."""
 
     shortest: Duration = timedelta(seconds=30)
-    longest: Duration = 2 * HOUR
+    longest: Duration = 3 * HOUR
 
 
 class WorldInScenario(DocumentValue):

@@ -146,7 +146,7 @@ class Site:
             share = float(shares[index])
             failed, late = self._count(version, count, behaviour, rng)
             errors, slow = errors + share * failed, slow + share * late
-            loss += share * self.excess(version, behaviour, rows.start)
+            loss += share * self.excess(version, behaviour, (rows.start + rows.stop) // 2)
             self._log(version, behaviour, rows, chosen == index)
         self.answered.until = rows.stop
         self.moments.append(Moment(from_s, until_s, requests, errors, slow, loss, split))
