@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tools.statistics.drift import (
     JOINT_SHARE,
     DriftReport,
     FeatureDrift,
+    Shifted,
     check_rates,
     compare,
 )
@@ -19,6 +21,8 @@ from tools.statistics.joint import MAX_ROWS, joint_shift
 from tools.statistics.joint_shift import JointShift
 from tools.statistics.profile import Profile, current_profile, reference_profile
 from tools.table_files import ColumnKind, TableFile, TableReader
+
+_ROW_NUMBERS = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,31 @@ class FileDrift:
     report: DriftReport
     skipped: dict[str, str]
     """Columns that were not compared, and why."""
+    outputs: dict[str, str]
+    """``label`` and ``score`` to the columns that were named as such."""
+
+    @property
+    def columns(self) -> dict[str, FeatureDrift]:
+        """Every compared column: inputs, then label and score."""
+        found = {"label": self.report.label, "score": self.report.score}
+        return self.report.features | {
+            name: column
+            for role, name in self.outputs.items()
+            if (column := found[role]) is not None
+        }
+
+    def title(self, name: str) -> str:
+        """The column's name for people."""
+        roles = [role for role, column in self.outputs.items() if column == name]
+        return f"{name} ({', '.join(roles)})" if roles else name
+
+    @property
+    def has_shifted(self) -> bool:
+        """Whether anything shifted beyond the tolerance: inputs, label or score."""
+        return self.report.has_shifted or any(
+            column is not None and column.verdict is Shifted.YES
+            for column in (self.report.label, self.report.score)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The stable form for machines."""
@@ -44,6 +73,8 @@ class FileDrift:
             "shifted": list(report.shifted),
             "joint": None if report.joint is None else report.joint.model_dump(mode="json"),
             "features": features,
+            "label": None if report.label is None else _figures(report.label),
+            "score": None if report.score is None else _figures(report.score),
             "skipped": self.skipped,
         }
 
@@ -53,9 +84,20 @@ def _figures(feature: FeatureDrift) -> dict[str, Any]:
 
 
 def compare_files(
-    reference: Path, current: Path, *, alpha: float, tolerance: float, joint: bool, seed: int
+    reference: Path,
+    current: Path,
+    *,
+    alpha: float,
+    tolerance: float,
+    joint: bool,
+    seed: int,
+    label: str | None = None,
+    score: str | None = None,
 ) -> FileDrift:
     """Compare two CSV or Parquet files of any size.
+
+    ``label`` and ``score`` name columns that are no inputs: each gets a verdict of its own under
+    the same alpha, and the joint test leaves them out.
 
     Memory stays within the query engine's limit and a sample of the rows. Raises Invalid, naming
     the file, for what cannot be read or compared.
@@ -63,14 +105,50 @@ def compare_files(
     check_rates(alpha, tolerance)
     with TableReader() as reader:
         before, now = reader.open(reference), reader.open(current)
+        for option, name in (("--label", label), ("--score", score)):
+            if name is not None:
+                _must_have(option, name, before, now)
         numbers, categories, skipped = _columns(before, now)
+        outputs = [name for name in (label, score) if name is not None]
+        if not {*numbers, *categories} - set(outputs):
+            raise Invalid(f"{reference} and {current} share no column beside the label and score")
         profile = _reference(before, numbers, categories)
         latest = _current(now, profile)
         together = None
         if joint:
-            together = _joint(before, now, numbers, categories, alpha, tolerance, seed)
+            inputs = [tuple(n for n in of if n not in outputs) for of in (numbers, categories)]
+            together = _joint(before, now, inputs[0], inputs[1], alpha, tolerance, seed)
     report = compare(profile, latest, alpha=alpha, tolerance=tolerance, joint=together)
-    return FileDrift(reference, current, profile, latest, report, skipped)
+    report = _apart(report, label, score)
+    named = {"label": label, "score": score}
+    outputs_by_role = {role: name for role, name in named.items() if name is not None}
+    return FileDrift(reference, current, profile, latest, report, skipped, outputs_by_role)
+
+
+def _apart(report: DriftReport, label: str | None, score: str | None) -> DriftReport:
+    """The label and the score out of the inputs."""
+    inputs = {n: f for n, f in report.features.items() if n not in (label, score)}
+    return report.model_copy(
+        update={
+            "features": inputs,
+            "label": report.features[label] if label else None,
+            "score": report.features[score] if score else None,
+        }
+    )
+
+
+def _must_have(option: str, name: str, *files: TableFile) -> None:
+    """Raise Invalid where a named column is missing, empty, or neither number nor category."""
+    for file in files:
+        if name not in file.kinds:
+            raise Invalid(
+                f"{file.path} has no column {name!r}; it has {_list(file.kinds)}", field=option
+            )
+        if file.kinds[name] in (ColumnKind.EMPTY, ColumnKind.OTHER):
+            why = "holds no value" if file.kinds[name] is ColumnKind.EMPTY else "has another type"
+            raise Invalid(
+                f"{name!r} in {file.path} {why}; expected numbers or categories", field=option
+            )
 
 
 def _reference(file: TableFile, numbers: tuple[str, ...], categories: tuple[str, ...]) -> Profile:
@@ -113,7 +191,8 @@ def _columns(
     before: TableFile, now: TableFile
 ) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
     """Numbers, categories and what is skipped. Raises Invalid when nothing can be compared."""
-    common = [name for name in before.kinds if name in now.kinds]
+    numbered = [name for name in before.kinds if _ROW_NUMBERS.fullmatch(name)]
+    common = [name for name in before.kinds if name in now.kinds and name not in numbered]
     if not common:
         raise Invalid(
             f"{before.path} and {now.path} have no columns in common: "
@@ -121,6 +200,7 @@ def _columns(
         )
     skipped = {n: f"only in {before.path.name}" for n in before.kinds if n not in now.kinds}
     skipped |= {n: f"only in {now.path.name}" for n in now.kinds if n not in before.kinds}
+    skipped |= dict.fromkeys(numbered, "row numbers that pandas wrote")
     kinds: dict[ColumnKind, list[str]] = {kind: [] for kind in ColumnKind}
     for name in common:
         kinds[_common_kind(name, before, now)].append(name)

@@ -28,13 +28,13 @@ def drift_html(found: FileDrift) -> str:
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    ranked = _ranked(found.report.features)
+    ranked = _ranked(found.columns)
     page = files("tools").joinpath("drift_report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(page).render(
         found=found,
         report=found.report,
         ranked=ranked,
-        overview=_overview(ranked, found.report.tolerance),
+        overview=_overview([(found.title(n), f) for n, f in ranked], found.report.tolerance),
         plots=[(name, _plot(found, name)) for name, _ in ranked[:MOST_PLOTS]],
         most_plots=MOST_PLOTS,
     )

@@ -34,6 +34,8 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Distance (share of rows, 0 to 1) up to which a shift does not count.",
 )
+@click.option("--label", help="Column with what turned out to be true: its own verdict.")
+@click.option("--score", help="Column with what was predicted: its own verdict.")
 @click.option("--joint/--no-joint", default=True, help="Test the columns together as well.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine.")
@@ -43,6 +45,8 @@ def drift(
     current: Path,
     alpha: float,
     tolerance: float,
+    label: str | None,
+    score: str | None,
     joint: bool,
     seed: int,
     as_json: bool,
@@ -54,13 +58,23 @@ def drift(
     column has shifted when the smallest distance consistent with both files exceeds the tolerance.
     Exit code 0: nothing shifted, 1: something did, 2: the input is wrong.
 
-    Example: mendloop drift january.parquet july.parquet --html july.html
+    With --label and --score, a shift of what is true and of what is predicted is told apart from
+    one of the inputs.
+
+    Example: mendloop drift january.parquet july.parquet --label late --html july.html
     """
     for name, value in (("--alpha", alpha), ("--tolerance", tolerance)):
         if not math.isfinite(value):
             raise Invalid(f"expected a finite number, got {value}", field=name)
     found = compare_files(
-        reference, current, alpha=alpha, tolerance=tolerance, joint=joint, seed=seed
+        reference,
+        current,
+        alpha=alpha,
+        tolerance=tolerance,
+        joint=joint,
+        seed=seed,
+        label=label,
+        score=score,
     )
     if html is not None:
         _write_html(found, html)
@@ -70,7 +84,7 @@ def drift(
         _print(found)
         if html is not None:
             click.echo(f"report: {html}")
-    return 1 if found.report.has_shifted else 0
+    return 1 if found.has_shifted else 0
 
 
 def _write_html(found: FileDrift, path: Path) -> None:
@@ -102,6 +116,10 @@ def _print(found: FileDrift) -> None:
     console.print(table)
     if len(ranked) > _SHOWN:
         console.print(f"and {len(ranked) - _SHOWN} more columns (--json lists all)")
+    for name, column in (("label", report.label), ("score", report.score)):
+        if column is not None:
+            told = f"{name}: shifted {column.verdict.value}, by {column.distance:.3f}"
+            console.print(f"{told} ({column.lower:.2f}-{column.upper:.2f})", markup=False)
     for name, why in found.skipped.items():
         console.print(f"not compared: {name} ({why})", markup=False)
     console.print(_says_joint(found), markup=False)

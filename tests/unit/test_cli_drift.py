@@ -154,3 +154,83 @@ def test_brackets_in_a_file_name_are_no_pattern(files: Path) -> None:
     _frame(6, mean=9.0).to_csv(files / "day1.csv", index=False)
 
     assert _run(files / "before.csv", files / "day[1].csv").return_value == 0
+
+
+@pytest.fixture
+def labelled(files: Path) -> Path:
+    """The same inputs; later, twice as many are late, and the scores follow."""
+    rng = np.random.default_rng(7)
+    for name, seed, rate in (("then.csv", 8, 0.2), ("now.csv", 9, 0.5)):
+        frame = _frame(seed)
+        frame["late"] = (rng.uniform(size=len(frame)) < rate).astype(int)
+        frame["score"] = rng.beta(2, 2 / rate, len(frame))
+        frame["kind"] = np.where(frame["late"] == 1, "late", "on time")
+        frame.to_csv(files / name, index=False)
+    return files
+
+
+def test_label_and_score_have_verdicts_of_their_own(labelled: Path) -> None:
+    """Not among the inputs, not in the joint test, and enough for exit code 1."""
+    paths = labelled / "then.csv", labelled / "now.csv"
+    frames = [pd.read_csv(path).drop(columns="kind") for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        frame.to_csv(path, index=False)
+    result = _run(*paths, "--label", "late", "--score", "score", "--json")
+    answer = json.loads(result.output)
+
+    assert result.return_value == 1
+    assert answer["shifted"] == []
+    assert set(answer["features"]) == {"size", "shop"}
+    assert answer["label"]["verdict"] == "yes"
+    assert answer["score"]["verdict"] == "yes"
+    assert answer["joint"]["verdict"] == "unknown"
+
+
+def test_a_label_of_words_is_compared_as_categories(labelled: Path) -> None:
+    answer = json.loads(
+        _run(
+            labelled / "then.csv", labelled / "now.csv", "--label", "kind", "--no-joint", "--json"
+        ).output
+    )
+
+    assert (answer["label"]["kind"], answer["label"]["verdict"]) == ("category", "yes")
+
+
+def test_the_page_names_the_label(labelled: Path) -> None:
+    page = labelled / "r.html"
+    _run(labelled / "then.csv", labelled / "now.csv", "--label", "late", "--html", page)
+
+    assert "late (label)" in page.read_text(encoding="utf-8")
+
+
+def test_a_label_that_is_not_there_is_named_with_what_is(labelled: Path) -> None:
+    """In either file; and one without any value says nothing."""
+    then, now = labelled / "then.csv", labelled / "now.csv"
+    assert "--label: " in _refused(then, now, "--label", "delayed")
+    assert "has no column 'delayed'; it has size, shop, late" in _refused(
+        then, now, "--label", "delayed"
+    )
+    assert "before.csv has no column 'late'" in _refused(
+        then, labelled / "before.csv", "--label", "late"
+    )
+    frame = pd.read_csv(now)
+    frame["late"] = np.nan
+    frame.to_csv(labelled / "unlabelled.csv", index=False)
+    assert "'late' in" in _refused(then, labelled / "unlabelled.csv", "--label", "late")
+    assert "holds no value" in _refused(then, labelled / "unlabelled.csv", "--label", "late")
+    pd.DataFrame({"late": [0, 1] * 50}).to_csv(labelled / "only.csv", index=False)
+    only = labelled / "only.csv"
+    assert "no column beside the label" in _refused(only, only, "--label", "late")
+
+
+def test_row_numbers_that_pandas_wrote_are_no_data(files: Path) -> None:
+    """An index that was saved with the rows differs between any two files."""
+    for name, seed, start in (("a.parquet", 0, 0), ("b.parquet", 1, 5000)):
+        frame = _frame(seed)
+        frame.index = frame.index[::-1] + start
+        frame.to_parquet(files / name)
+    result = _run(files / "a.parquet", files / "b.parquet", "--json")
+    answer = json.loads(result.output)
+
+    assert result.return_value == 0
+    assert answer["skipped"] == {"__index_level_0__": "row numbers that pandas wrote"}
