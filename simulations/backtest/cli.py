@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write index.html with plots, and outcome.json, into this folder.",
+    help="Write index.html with plots, outcome.json and a journal into this folder.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine.")

@@ -18,6 +18,8 @@ MOST_CATEGORIES = 200
 _TIME_NAMES = re.compile(r"(^|_)(time|timestamp|datetime|date|ts|when)($|_)", re.IGNORECASE)
 _LOOKS_LIKE_TIME = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}|$)|^\d{1,2}[/.]\d{1,2}[/.]\d{4}")
 _SAMPLE = 200
+_EPOCHS = (("s", 1e8, 1e10), ("ms", 1e11, 1e13), ("us", 1e14, 1e16), ("ns", 1e17, 1e19))
+"""Units of time since 1970, and the numbers that lie between 1973 and 2286 in each."""
 _IS_ID = 0.9
 """Share of different values from which text is an identifier."""
 
@@ -75,11 +77,7 @@ def parse_time(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
 
     column = frame[name]
     if pd.api.types.is_numeric_dtype(column):
-        raise Invalid(
-            "holds numbers, expected times such as 2024-03-01T12:00; without --time the rows count"
-            " as being in order",
-            field=f"--time {name}",
-        )
+        return _from_epoch(column, name)
     read = pd.to_datetime(column, errors="coerce", utc=True, format="mixed").dt.tz_localize(None)
     bad = int((read.isna() & column.notna()).sum())
     if bad > 0.01 * len(column) or read.isna().all():
@@ -92,6 +90,24 @@ def parse_time(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
     return read.astype("datetime64[us]")
 
 
+def _from_epoch(column: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """Seconds, milli-, micro- or nanoseconds since 1970, told apart by how many they are."""
+    import pandas as pd
+
+    numbers = column.to_numpy(dtype=float, na_value=np.nan)
+    numbers = np.where(np.isinf(numbers), np.nan, numbers)
+    middle = float(np.nanmedian(numbers)) if np.isfinite(numbers).any() else 0.0
+    unit = next((unit for unit, low, high in _EPOCHS if low <= middle < high), "")
+    if not unit:
+        raise Invalid(
+            f"holds numbers such as {middle:g}, expected times such as 2024-03-01T12:00 or seconds"
+            " since 1970; without --time the rows count as being in order",
+            field=f"--time {name}",
+        )
+    read = pd.to_datetime(pd.Series(numbers, index=column.index), unit=unit, errors="coerce")
+    return read.astype("datetime64[us]")
+
+
 def add_feature(features: Features, name: str, column: pd.Series[Any], start: int) -> None:
     """One column of the file as features, or among those left out with the reason.
 
@@ -99,6 +115,7 @@ def add_feature(features: Features, name: str, column: pd.Series[Any], start: in
     """
     import pandas as pd
 
+    column = _plain(column)
     if column.isna().all():
         features.skipped[name] = "all values are missing"
     elif pd.api.types.is_bool_dtype(column):
@@ -109,6 +126,20 @@ def add_feature(features: Features, name: str, column: pd.Series[Any], start: in
         features.skipped[name] = "a further time"
     else:
         _add_text(features, name, column, start)
+
+
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Categories as their values, durations as seconds, lists and other objects as text."""
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if pd.api.types.is_timedelta64_dtype(column):
+        return column.dt.total_seconds()
+    if pd.api.types.is_object_dtype(column):
+        odd = column.map(lambda value: isinstance(value, (list, dict, tuple, np.ndarray, bytes)))
+        return column.astype(str) if odd.any() else column
+    return column
 
 
 def _add_number(features: Features, name: str, values: Any) -> None:

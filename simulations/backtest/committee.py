@@ -48,6 +48,8 @@ class Answer:
     """Number of that version."""
     each: dict[int, Floats]
     """Of every member: one prediction per way of correcting its level, stacked."""
+    alone: tuple[Floats, Floats] | None = None
+    """The version under trial by itself, and the one before it by itself."""
 
 
 class Committee:
@@ -102,7 +104,11 @@ class Committee:
         else:
             without = self._blend(inside, each)
             served, other = (without, all_) if self.is_shadow else (all_, without)
-        found = Answer(begin, end, served, other, self.trial, each)
+        alone = None
+        if self.trial and len(self.members) > 1:
+            before, newest = (self._blend([m], each) for m in self.members[-2:])
+            alone = (newest, before)
+        found = Answer(begin, end, served, other, self.trial, each, alone)
         self.open.append(found)
         return found
 

@@ -27,14 +27,13 @@ SMALLEST_WINDOW, LARGEST_WINDOW = 20, 1000
 HELD_OUT = 0.2
 """Of the starting rows: on them the first model's reference is measured, before it is fitted on
 all of them."""
-TOLERANCE = 0.02
-"""Loss that users do not notice, as a share of what guessing loses."""
-PRICE_ROWS = 10.0
+PRICE_ROWS = 5.0
 """What a retrain costs: the loss of so many rows answered by guessing."""
 GROWTH = 0.25
 VOLUME_ROWS = 10_000
 """New rows after which a new model is tried whatever the evidence; earlier where they are a quarter
-of all. The share doubles with every try that did not pay."""
+of those it began with. The wait doubles with every try that did not pay, up to MOST_PATIENCE."""
+MOST_PATIENCE = 4.0
 PROBATION_WINDOWS = 6
 SHADOW_LOOKS = (10, 20, 40, 80, 160, 320)
 HALF_LIFE_ROWS = 1000.0
@@ -77,7 +76,9 @@ class Loop:
         self._model = model
         self._scale = scale
         self.window = window_of(recording)
-        self._tolerance = TOLERANCE * scale.guessing
+        self._tolerance = (
+            model.spec.evidence.loss_tolerance * scale.guessing / math.log(2.0)
+        )  # the document says it for two equally likely classes
         self._decisions = Decisions(model)
         self._committee = Committee(
             recording, scale, window=self.window, stretch=max(1000, 20 * self.window)
@@ -90,7 +91,7 @@ class Loop:
         self._performance: PerformanceProcess | None = None
         self._young: list[MaturedWindow] = []
         self._noise = self._bias = 0.0
-        self._growth = GROWTH
+        self._patience = 1.0
         self._trained_until = 0
         self._said = ""
 
@@ -155,7 +156,11 @@ class Loop:
         if self._committee.is_shadow:
             with_, without = without, with_
         pair = pair_task(self._scale, without, with_, labels, matured=len(labels))
-        self._trial = self._trial.after(-pair.difference / len(labels))
+        assert answer.alone is not None
+        newest, before = (row_losses(self._scale, one, labels).mean() for one in answer.alone)
+        self._trial = self._trial.after(
+            -pair.difference / len(labels), fresher=float(before - newest)
+        )
         if self._cohort is not None:
             self._cohort = self._cohort.update(pair)
 
@@ -186,17 +191,23 @@ class Loop:
                 return
             self._retrain(arrived, "performance", diagnosis.cause.value, reason)
             return
-        interval = self._staleness.best_interval(PRICE_ROWS * self._scale.guessing)
+        interval = self._staleness.best_interval(
+            PRICE_ROWS * self._scale.guessing, tolerance=self._tolerance
+        )
         if new >= interval:
-            rate = self._staleness.rate() / self._scale.guessing
+            rate = self._staleness.rate / self._scale.guessing
             reason = (
                 f"{new:,} new rows; earlier retrains say that an ageing version loses"
                 f" {1000 * rate:.2%} of guessing per 1,000 rows: every {interval:,.0f} rows pays"
             )
             self._retrain(arrived, "worth", "concept_drift", reason)
-        elif new >= min(VOLUME_ROWS, self._growth * self._trained_until):
+        elif new >= self._volume():
             reason = f"{new:,} new labelled rows beside the {self._trained_until:,} it has seen"
             self._retrain(arrived, VOLUME, "nothing", reason)
+
+    def _volume(self) -> float:
+        """New rows after which a new model is tried whatever the evidence."""
+        return min(VOLUME_ROWS, self._patience * GROWTH * self._recording.start)
 
     def _judged(self) -> PerformanceEvidence | None:
         """What is proved against the model; None where nothing is."""
@@ -267,15 +278,13 @@ class Loop:
         new = self._recording.known(arrived) - self._trained_until
         if bounds.low > needed:
             self._close_trial()
-            self._growth = GROWTH
+            self._patience = 1.0
             self._promote(arrived, number, VOLUME, f"{shown}: proved better")
             self._committee.settle()
             self._watch(self._recent_loss_of(trial))
-        elif bounds.high < self._tolerance or new >= min(
-            VOLUME_ROWS, self._growth * self._trained_until
-        ):
+        elif bounds.high < self._tolerance or new >= self._volume():
             self._close_trial()
-            self._growth *= 2.0
+            self._patience = min(2.0 * self._patience, MOST_PATIENCE)
             self._committee.dismiss()
             self._note(arrived, "withdraw", number, VOLUME, f"{shown}: not proved better", None)
 

@@ -107,6 +107,10 @@ def _refuse_twice_named(path: str) -> None:
 
 def _must_have(frame: pd.DataFrame, question: Question) -> None:
     names = [str(name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        said = f"columns named twice: {', '.join(twice)}; rename one of each"
+        raise Invalid(said, field=question.data)
     for option, name in (("--label", question.label), ("--time", question.time)):
         if name and name not in names:
             shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
@@ -160,6 +164,12 @@ def _labels(column: pd.Series[Any], question: Question) -> tuple[Any, tuple[str,
     import pandas as pd
 
     where = f"--label {question.label}"
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        raise Invalid("holds times; expected classes or numbers", field=where)
+    if pd.api.types.is_object_dtype(column):
+        column = column.map(lambda value: value if np.isscalar(value) else str(value))
     distinct = column.nunique()
     if distinct < 2:
         raise Invalid(f"is always {column.iloc[0]}: there is nothing to predict", field=where)

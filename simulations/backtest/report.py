@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulations.backtest.chronicle import JOURNAL, write_journal
 from simulations.backtest.measure import metric_of
 from simulations.backtest.printing import rows_of, verdict
 from tools.errors import Invalid
@@ -24,7 +25,7 @@ _MOST_ACTIONS = 300
 
 
 def write_report(outcome: Outcome, folder: Path) -> None:
-    """``index.html`` and ``outcome.json``; the folder is made. Invalid where it cannot be."""
+    """``index.html``, ``outcome.json`` and a journal in a folder that is made. Raises Invalid."""
     page = html(outcome)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,6 +33,7 @@ def write_report(outcome: Outcome, folder: Path) -> None:
         (folder / "outcome.json").write_text(
             json.dumps(outcome.to_json(), indent=2, allow_nan=False), encoding="utf-8"
         )
+        write_journal(outcome.target, outcome.actions, folder / JOURNAL)
     except OSError as error:
         raise Invalid(f"cannot be written: {error.strerror}", field=str(folder)) from error
 

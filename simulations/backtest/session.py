@@ -28,6 +28,8 @@ class Outcome:
     """What mendloop would have done, what came of it, and what the others came to."""
 
     recording: Recording
+    target: str
+    """``namespace/name`` of the managed model."""
     marks: Floats
     """Per row from the start on, of what mendloop served."""
     window: int
@@ -84,7 +86,8 @@ def run_backtest(
     watch = Stopwatch()
     learner = Learner(recording, watch, seed=seed)
     scale = scale_of(recording.labels[: recording.start], len(recording.classes))
-    loop = Loop(recording, learner, model or assumed_model(recording), scale)
+    managed = model or assumed_model(recording)
+    loop = Loop(recording, learner, managed, scale)
     replayed = recording.rows - recording.start
     served = loop.run(lambda row: progress("mendloop", (row - recording.start) / replayed))
     baselines = []
@@ -95,6 +98,7 @@ def run_backtest(
     progress("done", 1.0)
     return Outcome(
         recording=recording,
+        target=managed.target,
         marks=marks(recording, np.concatenate(served.predicted), recording.start),
         window=served.window,
         tried=served.tried,

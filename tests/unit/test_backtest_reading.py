@@ -62,6 +62,41 @@ def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
         read_recording(Question(path, "y", time="x"))
 
 
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
+def test_seconds_since_1970_are_a_time(tmp_path: Path, unit: int) -> None:
+    """Loggers write numbers: the unit is told from their size."""
+    seconds = 1_700_000_000 + 3600 * np.arange(ROWS)
+    found = read_recording(Question(_file(tmp_path, at=seconds * unit), "y", time="at"))
+
+    assert found.moment(0).isoformat() == "2023-11-14T22:13:20"
+    assert found.moment(24).isoformat() == "2023-11-15T22:13:20"
+
+
+def test_parquet_of_odd_types_is_read(tmp_path: Path) -> None:
+    """Categories, durations, lists, decimals, nullable numbers and flags."""
+    from decimal import Decimal
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "kind": pd.Categorical(rng.choice(["a", "b"], ROWS)),
+            "took": pd.to_timedelta(rng.integers(1, 99, ROWS), unit="s"),
+            "list": [[i % 3, 1] for i in range(ROWS)],
+            "price": [Decimal(i % 9) for i in range(ROWS)],
+            "count": pd.array([None, *rng.integers(0, 9, ROWS - 1)], dtype="Int64"),
+            "flag": rng.random(ROWS) < 0.5,
+            "y": pd.Categorical(rng.choice(["no", "yes"], ROWS)),
+        }
+    )
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path)
+    found = read_recording(Question(str(path), "y"))
+
+    assert set(found.features) == {"kind", "took", "list", "price", "count", "flag"}
+    assert found.classes == ("no", "yes")
+    assert np.isnan(found.inputs[0, found.features.index("count")])
+
+
 def test_odd_columns_are_handled_and_said(tmp_path: Path) -> None:
     """Infinity, texts among numbers, identifiers, row numbers, thousands of categories."""
     rng = np.random.default_rng(0)

@@ -24,6 +24,10 @@ RATE = 3.5
 what nobody could see, so a window is far from as many independent witnesses as it has rows."""
 PRIOR_ROWS = 10.0
 """Rows' worth of belief that the level is right as it is."""
+CHANCE = 2.0
+"""Squared deviations, per degree of freedom and in units of chance, that are no reason to correct:
+what a parameter must bring to pay for itself (Akaike 1974). Beyond them the correction is shrunk by
+their share (James & Stein 1961), so that a level that is right is left alone."""
 _ROUNDS = 4
 LEAST_ROWS = 20
 """Fewer labels say nothing about a level."""
@@ -43,16 +47,28 @@ def level(scale: Scale, predicted: Floats, labels: Floats) -> Floats:
     if len(labels) < LEAST_ROWS:
         return np.zeros(size)
     if not scale.classes:
-        return np.array([float((labels - predicted).sum()) / (len(labels) + PRIOR_ROWS)])
+        off = labels - predicted
+        chance = float(np.var(off)) / len(off)
+        kept = _kept(float(off.mean()) ** 2, chance)
+        return np.array([kept * float(off.sum()) / (len(off) + PRIOR_ROWS)])
     seen = np.bincount(labels.astype(int), minlength=size).astype(float)
     believed = np.exp(predicted).mean(axis=0)
+    had = len(labels) * believed
+    kept = _kept(float(((seen - had) ** 2 / (had + 1e-9)).sum()), size - 1.0)
+    if not kept:
+        return np.zeros(size)
     wanted = seen + PRIOR_ROWS * believed
     found = np.zeros(size)
     for _ in range(_ROUNDS):
         moved = normalised(predicted + found)
         had = np.exp(moved).sum(axis=0) * (len(labels) + PRIOR_ROWS) / len(labels)
         found += np.log((wanted + 1e-6) / (had + 1e-6))
-    return np.asarray(found - found.mean())
+    return np.asarray(kept * (found - found.mean()))
+
+
+def _kept(deviation: float, chance: float) -> float:
+    """The share of a correction that is not chance."""
+    return max(0.0, 1.0 - CHANCE * chance / deviation) if deviation > 0 else 0.0
 
 
 def normalised(scores: Floats) -> Floats:

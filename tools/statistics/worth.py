@@ -1,10 +1,11 @@
 """Is retraining worth its price, and when? From what earlier retrains were seen to gain.
 
-Every retrain is compared, on the rows after it, with what would have been served without it. The
-gain, over the rows by which the new version is fresher, says how fast this model goes stale. If the
-loss of an ageing version grows by ``rate`` per row, retraining every n rows costs rate * n / 2 of
-loss per row and price / n of retraining; the sum is least at n = sqrt(2 * price / rate). Only a
-rate whose lower confidence bound is above 0 counts: no proof of staleness, no schedule.
+Every new version is compared, on the rows after its fit, with doing without it, and by itself with
+the version before it. The first gain, over the rows by which it is fresher, says how fast what is
+served goes stale. If its loss grows by ``rate`` per row, retraining every n rows costs rate * n / 2
+of loss per row and price / n of retraining; the sum is least at n = sqrt(2 * price / rate). One
+more opinion helps a little even where nothing changes, so a schedule asks for more: that a retrain
+brings more than users notice, to what is served or version against version.
 """
 
 from __future__ import annotations
@@ -28,11 +29,16 @@ class Trial(Value):
     fresher_by: int
     """Rows that it was trained on and the version before it was not."""
     gains: tuple[float, ...] = ()
-    """Mean loss without it minus mean loss with it, per window."""
+    """Mean loss without it minus mean loss with it, of all that is served, per window."""
+    fresher: tuple[float, ...] = ()
+    """Mean loss of the version before minus that of the new one, each by itself: what being
+    fresher brings, without what one more opinion brings."""
 
-    def after(self, gain: float) -> Trial:
+    def after(self, gain: float, *, fresher: float) -> Trial:
         """One more window."""
-        return self.model_copy(update={"gains": (*self.gains, gain)})
+        return self.model_copy(
+            update={"gains": (*self.gains, gain), "fresher": (*self.fresher, fresher)}
+        )
 
     @property
     def mean(self) -> float:
@@ -42,9 +48,7 @@ class Trial(Value):
     @property
     def error(self) -> float:
         """Standard error of the mean; windows are the witnesses, not rows."""
-        if len(self.gains) < 2:
-            return math.inf
-        return float(np.std(self.gains, ddof=1)) / math.sqrt(len(self.gains))
+        return _error(self.gains)
 
     def bounds(self, alpha: float) -> Interval | None:
         """Each bound holds with 1 - alpha at a look fixed beforehand; None of too few windows."""
@@ -55,29 +59,54 @@ class Trial(Value):
 
 
 class Staleness(Value):
-    """How fast the loss of an ageing version grows, from all trials so far."""
+    """How fast what is served goes stale, from all trials so far; older ones count less."""
 
     gain: float = 0.0
     variance: float = 0.0
+    alone: float = 0.0
+    alone_variance: float = 0.0
     fresher: float = 0.0
+    trials: float = 0.0
+    """Their number, the older ones discounted."""
 
     def after(self, trial: Trial) -> Staleness:
         """One more trial that is over."""
-        if not math.isfinite(trial.error):
+        error, alone = _error(trial.gains), _error(trial.fresher)
+        if not math.isfinite(error):
             return self
         return Staleness(
             gain=MEMORY * self.gain + trial.mean,
-            variance=MEMORY**2 * self.variance + trial.error**2,
+            variance=MEMORY**2 * self.variance + error**2,
+            alone=MEMORY * self.alone + float(np.mean(trial.fresher)),
+            alone_variance=MEMORY**2 * self.alone_variance + alone**2,
             fresher=MEMORY * self.fresher + trial.fresher_by,
+            trials=MEMORY * self.trials + 1.0,
         )
 
-    def rate(self, *, errors: float = 1.0) -> float:
-        """Loss per row and row of age: the estimate less ``errors`` standard errors, at least 0."""
+    def is_proved(self, tolerance: float) -> bool:
+        """Whether a retrain brings more than ``tolerance``, to what is served or by itself."""
+        careful = (
+            self.gain - math.sqrt(self.variance),
+            self.alone - math.sqrt(self.alone_variance),
+        )
+        return self.trials > 0 and max(careful) > tolerance * self.trials
+
+    @property
+    def rate(self) -> float:
+        """Loss per row and row of age, one standard error on the careful side, at least 0."""
         if not self.fresher:
             return 0.0
-        return max(0.0, self.gain - errors * math.sqrt(self.variance)) / self.fresher
+        return max(0.0, self.gain - math.sqrt(self.variance)) / self.fresher
 
-    def best_interval(self, price: float) -> float:
+    def best_interval(self, price: float, *, tolerance: float) -> float:
         """Rows between retrains at which staleness and their price together cost least."""
-        rate = self.rate()
-        return math.sqrt(2.0 * price / rate) if rate > 0 else math.inf
+        if not self.is_proved(tolerance) or not self.rate:
+            return math.inf
+        return math.sqrt(2.0 * price / self.rate)
+
+
+def _error(values: tuple[float, ...]) -> float:
+    """Standard error of a mean; unknown below two values."""
+    if len(values) < 2:
+        return math.inf
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
