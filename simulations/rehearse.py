@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from contextlib import closing
@@ -16,6 +17,7 @@ from simulations.operators import MENDLOOP
 from simulations.reports.figures import as_json, document
 from simulations.reports.junit import write_junit
 from simulations.reports.pages import write_pages
+from simulations.reports.scoreboard import write_scoreboard
 from simulations.reports.terminal import show
 from simulations.shipped import find
 from simulations.sweep import Job, Played, sweep
@@ -36,6 +38,7 @@ class Order:
     report: Path | None = None
     as_json: bool = False
     junit: Path | None = None
+    markdown: Path | None = None
 
 
 def rehearse(order: Order) -> bool:
@@ -54,12 +57,24 @@ def rehearse(order: Order) -> bool:
         write_pages(order.report, played, wall_s)
     if order.junit is not None:
         write_junit(order.junit, played)
+    if order.markdown is not None:
+        write_scoreboard(order.markdown, played, wall_s, _command(order))
     if order.as_json:
         sys.stdout.write(as_json(told) + "\n")
     else:
         console = Console()
         show(console if console.is_terminal else Console(width=WIDTH), played, told, order.report)
     return all(run.mendloop.score.has_passed for run in played)
+
+
+def _command(order: Order) -> str:
+    """What to type to make the scoreboard again."""
+    words = ["mendloop", "simulate", *(["--all"] if order.is_all else []), *order.what]
+    words += ["--seeds", str(len(order.seeds)), "--jobs", str(order.jobs)]
+    if order.seeds[0]:
+        words += ["--seed", str(order.seeds[0])]
+    words += ["--baselines"] if order.baselines else []
+    return shlex.join([*words, "--markdown", str(order.markdown)])
 
 
 def _played(jobs: list[Job], order: Order) -> list[Played]:

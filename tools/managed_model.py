@@ -34,6 +34,8 @@ def _parse_duration(value: Any) -> Any:
         if match is None:
             raise ValueError(f"expected a duration such as 90s, 30m, 12h or 14d, got {value!r}")
         return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    if isinstance(value, int | float):
+        raise ValueError(f"expected a duration with its unit such as 90s or 14d, got {value!r}")
     return value
 
 

@@ -192,6 +192,8 @@ def _newest(
     if probation is not None and probation.version == champion.version and probation.promoted_at:
         since = probation.promoted_at
         worse = probation.cohort.judge(alpha=model.spec.evidence.alpha)
+        if probation.outcome == "harmful":
+            worse = worse.model_copy(update={"verdict": Verdict.HARMFUL})
     if not since:
         return None
     age_hours = (parse(event_time) - parse(since)) / timedelta(hours=1)

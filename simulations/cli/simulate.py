@@ -64,6 +64,11 @@ simulate.add_command(fuzz)
 @click.option(
     "--junit", type=click.Path(dir_okay=False, path_type=Path), help="File for JUnit XML (CI)."
 )
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for the scoreboard as Markdown (docs/scoreboard.md).",
+)
 @click.pass_context
 def run(
     context: click.Context,
@@ -76,6 +81,7 @@ def run(
     report: Path | None,
     as_json: bool,
     junit: Path | None,
+    markdown: Path | None,
 ) -> None:
     """Run scenarios: shipped ones by NAME, FILEs, folders (DIR), or --all.
 
@@ -93,6 +99,7 @@ def run(
         report=report,
         as_json=as_json,
         junit=junit,
+        markdown=markdown,
     )
     if not rehearse(order):
         context.exit(1)

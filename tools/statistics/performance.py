@@ -96,9 +96,10 @@ class PerformanceProcess(Value):
         loss = window.loss / window.labelled
         excess = loss - window.expected / window.labelled
         least = window.least_excess / window.labelled
-        least_loss = least + window.expected / window.labelled
         return (
-            self.degraded.update(loss - bound, worst=least_loss - bound),
+            # Not what these rows could have lost at least: stakes that grow with hard rows would
+            # bet on the season, and a harder window is no proof of a worse model.
+            self.degraded.update(loss - bound, worst=-bound),
             self.miscalibrated.update(excess - self.tolerance, worst=least - self.tolerance),
         )
 
