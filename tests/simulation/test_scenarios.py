@@ -161,7 +161,7 @@ def test_the_scoreboard_shows_mendloop_beside_another() -> None:
     played = [play(Job(n, SCENARIOS[n], 0, (MENDLOOP, "do_nothing"))) for n in ("marketing-peak",)]
     page = scoreboard(played, 1.0, "mendloop simulate marketing-peak")
 
-    assert "| mendloop | 0 | 0 | 0 | 0 of 0 |" in page
+    assert re.search(r"\| mendloop \| [\d,]+ \| 0 \| 0 \| 0 of 0 \|", page)
     assert "| nothing |" in page
     assert "| marketing-peak | decoy | all |" in page
     assert "Every scenario passes" in page
