@@ -41,7 +41,8 @@ format: $(STAMP) ## Format the code and mend what linters can.
 	@$(RUN)/ruff format --quiet .
 
 BENCHES := canary_harm canary_promotion canary_outage performance_alarms performance_flights \
-	drift_alarms drift_power drift_profile drift_sequence drift_speed feeds diagnosis
+	drift_alarms drift_power drift_profile drift_sequence drift_speed feeds diagnosis \
+	guardrails
 
 bench-quick: $(STAMP) ## Measure the claims about evidence, each in under a minute.
 	@failed=0; for bench in $(BENCHES); do echo "== $$bench"; \

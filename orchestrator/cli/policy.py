@@ -47,7 +47,8 @@ def check_file(file: Path | None) -> None:
     Example: mendloop policy check freeze.yaml
     """
     loaded = _loaded(file)
-    click.echo(f"{len(loaded)} policies are well-formed: {', '.join(p.name for p in loaded)}")
+    counted = "1 policy is" if len(loaded) == 1 else f"{len(loaded)} policies are"
+    click.echo(f"{counted} well-formed: {', '.join(p.name for p in loaded) or 'none'}")
     others = sorted(kinds_in({} if file is None else read_policies(file)) - {"GuardrailPolicy"})
     if others:
         click.echo(f"and so are the documents of kind {', '.join(others)}")
