@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def unrest(world: FuzzWorld) -> list[str]:
     """What is still under way or left behind; empty when all is well."""
     incidents = fold_incidents(world.journal.events(kinds=LIFE))
-    if any(i.status == "open" for i in incidents):
+    if any(i.status == "open" for i in incidents) and not _is_stuck_by_hand(world):
         incidents = fold_incidents(world.journal.events())
         open_ones = [i for i in incidents if i.status in ("open", "waiting")]
         last = {e.incident: e for e in world.journal.events()}
@@ -46,6 +46,13 @@ def unrest(world: FuzzWorld) -> list[str]:
     if leaked and not is_for_a_person and not world.hand_moved:
         found.append(f"servers of versions {', '.join(leaked)} are left behind")
     return found
+
+
+def _is_stuck_by_hand(world: FuzzWorld) -> bool:
+    """Somebody put the champion's alias on a version without a server and gave that back: only a
+    person can say what was meant, and the incident says why it waits."""
+    standing = world.standing()
+    return world.hand_moved and standing.aliases.get("champion", "") not in standing.servers
 
 
 def _short(payload: object) -> str:
