@@ -96,7 +96,7 @@ class Entry:
     payload: Value | Mapping[str, Any]
 
 
-class Head(Value):
+class Head(NamedTuple):
     """The newest event; an empty journal's has ``seq`` 0."""
 
     seq: int = 0
@@ -163,8 +163,8 @@ def chain(head: Head, entry: Entry) -> Linked:
     content = _payload_text(entry)
     payload = f'"{digest_of(content)}"' if len(content) >= APART_BYTES else content
     seq, at = head.seq + 1, entry.at.astimezone(UTC).isoformat(timespec="microseconds")
-    kind, target = entry.kind, redacted_text(entry.target)
-    incident, actor = redacted_text(entry.incident), redacted_text(entry.actor)
+    kind = entry.kind
+    target, incident, actor = _names(entry)
     named = (
         f'[{seq},{{"actor":{_quote(actor)},"at":{_quote(at)},"incident":{_quote(incident)},'
         f'"kind":{_quote(kind)},"target":{_quote(target)}}},{_quote(payload)},"{head.hash}"]'
@@ -188,6 +188,14 @@ def chain(head: Head, entry: Entry) -> Linked:
 def digest_of(content: str) -> str:
     """The name under which a payload's canonical JSON is stored apart."""
     return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
+
+
+def _names(entry: Entry) -> tuple[str, str, str]:
+    names = (entry.target, entry.incident, entry.actor)
+    if not may_hold_secrets("\n".join(names)):
+        return names
+    target, incident, actor = map(redacted_text, names)
+    return target, incident, actor
 
 
 _quote = json.JSONEncoder(ensure_ascii=False).encode

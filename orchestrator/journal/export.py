@@ -81,7 +81,7 @@ class ExportedJournal:
 
         def noting(stored: Stored) -> None:
             nonlocal last
-            last = Head.model_construct(seq=stored[0], hash=stored[9])
+            last = Head(seq=stored[0], hash=stored[9])
             if watch is not None:
                 watch(stored)
 
@@ -109,11 +109,11 @@ class ExportedJournal:
                 if found.keys() == {"content", "name"}:
                     if fresh or found["name"] in places:
                         raise Invalid(_UNASKED)
-                    fresh, content = str(found["name"]), canonical_json(found["content"])
+                    fresh, content = _stored(found, line)
                     places[fresh] = begin
                 else:
-                    row = _row(found)
-                    name = json.loads(row.payload) if row.is_apart else ""
+                    row = _row(found, line)
+                    name = row.payload[1:-1] if row.is_apart else ""
                     if fresh not in ("", name):
                         raise Invalid(_UNASKED)
                     if fresh or not name:
@@ -127,18 +127,24 @@ class ExportedJournal:
 
 
 _UNASKED = "a payload stands where no event asks for it"
+_ANY = "surrogatepass"
+"""Half a character is no text, and so no line that was exported."""
+_SPELLED = "the line is not spelled as it was exported"
+_CONTENT, _NAME = len('{"content":'), len(',"name":"sha256:"}\n') + 64
 
 
 def _content_at(file: BinaryIO, place: int | None) -> str | None:
-    """The content of a payload that an earlier event had too."""
+    """The content of a payload that an earlier event had too, on a line that was read before."""
     if place is None:
         return None
     file.seek(place)
-    return canonical_json(_parsed(file.readline())["content"])
+    return file.readline()[_CONTENT:-_NAME].decode()
 
 
 def _header(line: bytes) -> dict[str, Any]:
     header = _parsed(line)
+    if _line(header).encode(errors=_ANY) != line:
+        raise Invalid(_SPELLED)
     notes = header.get("checkpoints")
     if header.get("format") == SEGMENT_FORMAT:
         raise Invalid(
@@ -153,11 +159,9 @@ def _header(line: bytes) -> dict[str, Any]:
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """The line's object. Raises Invalid for any other spelling than the export's."""
+    """The object on the line; how it is spelled is checked by who knows its fields."""
     try:
         found = json.loads(line)
-        if canonical_json(found).encode() + b"\n" != line:
-            raise Invalid("the line is not spelled as it was exported")
     except (ValueError, RecursionError) as error:
         raise Invalid(f"the line is not JSON: {error}") from error
     if not isinstance(found, dict):
@@ -165,14 +169,44 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return found
 
 
-def _row(event: dict[str, Any]) -> Row:
+def _stored(found: dict[str, Any], line: bytes) -> tuple[str, str]:
+    """Name and canonical content of a payload's line."""
+    content = _canonical(found["content"])
+    if f'{{"content":{content},"name":{_quote(found["name"])}}}\n'.encode(errors=_ANY) != line:
+        raise Invalid(_SPELLED)
+    return found["name"], content
+
+
+def _row(event: dict[str, Any], line: bytes) -> Row:
+    """The event's row; spelled out by hand like its hash, for a journal has a million of them."""
     if event.keys() != set(FIELDS):
         raise Invalid(f"expected the fields {', '.join(FIELDS)}")
     payload = event["payload"]
     is_name = isinstance(payload, str) and payload.startswith("sha256:")
     if not (is_name or isinstance(payload, dict)):
         raise Invalid("the payload is neither an object nor a digest")
-    return Row(**{**event, "payload": canonical_json(payload)})
+    row = Row(**{**event, "payload": _canonical(payload)})
+    if type(row.seq) is not int or not all(isinstance(text, str) for text in row[1:]):
+        raise Invalid("a field has another type")
+    spelled = (
+        f'{{"actor":{_quote(row.actor)},"at":{_quote(row.at)},"hash":{_quote(row.hash)},'
+        f'"id":{_quote(row.id)},"incident":{_quote(row.incident)},"kind":{_quote(row.kind)},'
+        f'"payload":{row.payload},"prev_hash":{_quote(row.prev_hash)},"seq":{row.seq},'
+        f'"target":{_quote(row.target)}}}\n'
+    )
+    if spelled.encode(errors=_ANY) != line:
+        raise Invalid(_SPELLED)
+    return row
+
+
+def _canonical(value: Any) -> str:
+    try:
+        return canonical_json(value)
+    except ValueError as error:
+        raise Invalid(_SPELLED) from error
+
+
+_quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _line(value: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ _LEAVES = "SELECT hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq"
 def head_of(connection: sqlite3.Connection) -> Head:
     """The newest event's place in the chain."""
     newest = connection.execute(_HEAD).fetchone()
-    return Head.model_construct(seq=newest[0], hash=newest[1]) if newest else Head()
+    return Head(seq=newest[0], hash=newest[1]) if newest else Head()
 
 
 def put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[Linked]:
@@ -47,7 +47,7 @@ def put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[Linked
             connection.execute(_PUT_PAYLOAD, (linked.row.payload, linked.content))
         connection.execute(_PUT_EVENT, linked.row)
         written.append(linked)
-        head = Head.model_construct(seq=linked.row.seq, hash=linked.row.hash)
+        head = Head(seq=linked.row.seq, hash=linked.row.hash)
     if head.seq // TILE_WIDTH > before.seq // TILE_WIDTH:
         grow_tree(connection, before.seq, head.seq)
     return written
