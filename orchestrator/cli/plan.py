@@ -23,7 +23,8 @@ def plan(spec: Path, home: Path, goal: str, as_json: bool) -> None:
     """Print what mendloop would do, without doing it.
 
     SPEC is the ManagedModel document. Facts are read from the platform under --home; each broken
-    goal gets its plan, the runner-up, and the reason why every other option was rejected.
+    goal gets its plan, the runner-up, and the reason why every other option was rejected: a
+    guardrail among the shipped ones or those in HOME/policies, an attempt, or the price.
 
     Example: mendloop plan model.yaml --home .mendloop
     """
@@ -38,7 +39,7 @@ def plan(spec: Path, home: Path, goal: str, as_json: bool) -> None:
     with open_journal(home) as journal:
         history = model.history_path(spec.parent)
         desk = embedded_desk(Home(home), model, history, SystemClock(), acts_on_read=False)
-        found = preview(desk, model, journal, goal=goal)
+        found = preview(desk, model, journal, home=home, goal=goal)
     if as_json:
         click.echo(json.dumps(found.model_dump(mode="json"), indent=2))
         return
