@@ -124,3 +124,32 @@ def test_policies_are_read_from_a_file_or_a_folder(tmp_path: Path) -> None:
     assert read_policies(tmp_path / "mine.yaml") == {str(tmp_path / "mine.yaml"): "a: 1"}
     with pytest.raises(Invalid, match=r"nowhere\.yaml"):
         read_policies(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("tool", "part", "unknown"),
+    [
+        ("start_canary", "calendar", {}),
+        ("start_canary", "fleet", {"spent": {}, "limits": {}}),
+        ("start_canary", "fleet", {"changing": ["a/b"], "spent": {}}),
+        ("start_canary", "fleet", {"changing": [], "spent": {}, "limits": {"changes": 9.0}}),
+        ("start_canary", "budget", {"retrains": 0, "max_retrains": 6, "spent": {}}),
+        ("start_canary", "budget", {"spent": {}, "limits": {"changes": 9.0}}),
+        ("start_canary", "limits", {}),
+        ("start_canary", "error_budget", {"is_set": True}),
+        (
+            "start_canary",
+            "candidate",
+            {"version": "2", "gates_passed": True, "digest_matches": True, "ready": True},
+        ),
+        (
+            "retrain_full",
+            "history",
+            {"same_kind": 1, "hours_since_same_kind": 400.0, "cool_down_hours": 168.0},
+        ),
+    ],
+)
+def test_a_value_that_is_not_known_denies(tool: str, part: str, unknown: dict[str, Any]) -> None:
+    """Each value that the rules on calendars, budgets, fleet, risks and evidence need."""
+    assert at(tool) is Decision.ALLOW
+    assert at(tool, **{part: unknown}) is Decision.DENY
