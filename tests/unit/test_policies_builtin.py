@@ -130,7 +130,7 @@ def test_policies_are_read_from_a_file_or_a_folder(tmp_path: Path) -> None:
     ("tool", "part", "unknown"),
     [
         ("start_canary", "calendar", {}),
-        ("start_canary", "fleet", {"spent": {}, "limits": {}}),
+        ("start_canary", "fleet", {"spent": {}, "limits": {"targets_at_once": 2.0}}),
         ("start_canary", "fleet", {"changing": ["a/b"], "spent": {}}),
         ("start_canary", "fleet", {"changing": [], "spent": {}, "limits": {"changes": 9.0}}),
         ("start_canary", "budget", {"retrains": 0, "max_retrains": 6, "spent": {}}),
