@@ -104,8 +104,11 @@ def _from_epoch(column: pd.Series[Any], name: str) -> pd.Series[Any]:
             " since 1970; without --time the rows count as being in order",
             field=f"--time {name}",
         )
-    read = pd.to_datetime(pd.Series(numbers, index=column.index), unit=unit, errors="coerce")
-    return read.astype("datetime64[us]")
+    scale = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}[unit]
+    moments = np.full(len(numbers), np.datetime64("NaT", "us"))
+    known = np.isfinite(numbers)
+    moments[known] = np.round(numbers[known] * scale).astype("int64").astype("datetime64[us]")
+    return pd.Series(moments, index=column.index)
 
 
 def add_feature(features: Features, name: str, column: pd.Series[Any], start: int) -> None:
@@ -135,7 +138,8 @@ def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if pd.api.types.is_timedelta64_dtype(column):
-        return column.dt.total_seconds()
+        seconds: pd.Series[Any] = column.dt.total_seconds()
+        return seconds
     if pd.api.types.is_object_dtype(column):
         odd = column.map(lambda value: isinstance(value, (list, dict, tuple, np.ndarray, bytes)))
         return column.astype(str) if odd.any() else column
