@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from agents.catalog import all_tools
-from agents.contract import Contract, Operation
+from agents.contract import Operation
 from agents.diagnosis import Diagnosis, diagnose
 from agents.evidence import Evidence
 from agents.facts import (
@@ -37,15 +37,16 @@ from orchestrator.planner import Plan, make_plan
 from orchestrator.policy_files import builtin_policies
 from policies.context import (
     BudgetContext,
-    CandidateContext,
+    CalendarContext,
     DataContext,
     DiagnosisContext,
+    FleetContext,
     GuardContext,
     HistoryContext,
+    LimitsContext,
     PauseContext,
     PlanContext,
     StepContext,
-    TrafficContext,
 )
 from policies.engine import Decision, judge
 from tools.managed_model import ManagedModel
@@ -53,6 +54,7 @@ from tools.statistics.performance import PerformanceEvidence
 from tools.statistics.verdict import Verdict
 
 RETRAIN = "retrain_full"
+_HOUR = timedelta(hours=1)
 VOLUME = "data_volume"
 """Trigger: so many new rows that a new model knows more, whether or not the old one is wrong."""
 
@@ -83,6 +85,8 @@ class Decisions:
     model: ManagedModel
     retrains: list[datetime] = field(default_factory=list)
     """Event times of those that were begun."""
+    reversals: int = 0
+    """Promotions that were taken back."""
 
     def __post_init__(self) -> None:
         self._tools = all_tools()
@@ -117,10 +121,15 @@ class Decisions:
             self._plans[known] = found if isinstance(found, Plan) else None
         return self._plans[known]
 
-    def denied(self, tool: str, moment: datetime, *, cause: str, percent: int = 0) -> str:
-        """Why the guardrails forbid a step at this event time; empty when they allow it."""
-        contract = self._tools[tool].contract
-        context = self._context(contract, moment, cause, percent)
+    def denied(self, plan: Plan | None, moment: datetime, *, cause: str, judged: datetime) -> str:
+        """Why the guardrails forbid the plan's retrain at this event time; empty when they allow it.
+
+        ``judged``: the event time up to which labels have been counted.
+        """
+        if plan is None:
+            return "no plan leads to a model that meets its objectives"
+        step = next(step for step in plan.steps if step.tool == RETRAIN)
+        context = self._context(step, moment, cause, judged)
         ruling = judge(self._policies, context)
         if ruling.decision is Decision.ALLOW:
             return ""
@@ -136,11 +145,12 @@ class Decisions:
         return [_whatever_the_cause(o) for o in found] if trigger == VOLUME else found
 
     def _context(
-        self, contract: Contract, moment: datetime, cause: str, percent: int
+        self, step: Operation, moment: datetime, cause: str, judged: datetime
     ) -> GuardContext:
+        contract = self._tools[step.tool].contract
         rules = self.model.spec.guardrails
         recent = [t for t in self.retrains if moment - t < rules.budget_period]
-        hours = (moment - self.retrains[-1]) / timedelta(hours=1) if self.retrains else None
+        last = self.retrains[-1] if self.retrains else None
         aware = moment.replace(tzinfo=UTC)
         return GuardContext(
             target=self.model.target,
@@ -153,23 +163,37 @@ class Decisions:
                 agent=contract.agent,
                 changes_production=contract.changes_production,
                 is_safe_return=contract.is_safe_return,
+                takes_back_own=False,
+                undo=contract.undo,
+                risks=("trains",),
+                risk=step.cost.risk,
+                cost_minutes=step.cost.minutes,
+                cost_money=step.cost.money,
                 attempt=1,
             ),
             plan=PlanContext(goal=QUALITY_MET.name),
-            diagnosis=DiagnosisContext(cause=cause),
+            diagnosis=DiagnosisContext(cause=None if cause == UNKNOWN else cause),
             data=DataContext(trusted=True, distrusted_feeds=()),
-            traffic=TrafficContext(
-                current_percent=0, next_percent=percent, allowed_percent=percent
+            budget=BudgetContext(
+                retrains=len(recent), max_retrains=rules.max_retrains, spent={}, limits={}
             ),
-            candidate=CandidateContext(
-                version="challenger", gates_passed=True, digest_matches=True, ready=True
-            ),
-            budget=BudgetContext(retrains=len(recent), max_retrains=rules.max_retrains),
             history=HistoryContext(
                 same_kind=len(self.retrains),
-                hours_since_same_kind=hours,
-                cool_down_hours=rules.cool_down / timedelta(hours=1),
+                hours_since_same_kind=(moment - last) / _HOUR if last else None,
+                evidence_hours_since_same_kind=(judged - last) / _HOUR if last else None,
+                cool_down_hours=rules.cool_down / _HOUR,
+                reversals=self.reversals,
             ),
+            calendar=CalendarContext(
+                time_zone="UTC",
+                local_time=aware.isoformat(),
+                weekday=f"{aware:%A}".lower(),
+                hour=aware.hour,
+                freezes=(),
+                holidays=(),
+            ),
+            fleet=FleetContext(targets=1, changing=(), traffic_percent=100.0, spent={}, limits={}),
+            limits=LimitsContext(ask_before=rules.ask_before),
             pause=PauseContext(active=False),
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from agents.facts import UNKNOWN
 from orchestrator.planner import Plan
 from simulations.backtest.committee import Answer, Committee
 from simulations.backtest.deciding import RETRAIN, VOLUME, Decisions
@@ -94,6 +95,7 @@ class Loop:
         self._patience = 1.0
         self._trained_until = 0
         self._said = ""
+        self._judged_rows = 0
 
     def run(self, progress: Callable[[int], None] = lambda row: None) -> Served:
         """Replay the whole recording."""
@@ -137,6 +139,7 @@ class Loop:
 
     def _learn(self, answer: Answer) -> None:
         """Fold one matured window into the evidence."""
+        self._judged_rows = answer.end
         labels = self._recording.labels[answer.begin : answer.end]
         window = summarise_task(
             self._scale,
@@ -203,7 +206,7 @@ class Loop:
             self._retrain(arrived, "worth", "concept_drift", reason)
         elif new >= self._volume():
             reason = f"{new:,} new labelled rows beside the {self._trained_until:,} it has seen"
-            self._retrain(arrived, VOLUME, "nothing", reason)
+            self._retrain(arrived, VOLUME, UNKNOWN, reason)
 
     def _volume(self) -> float:
         """New rows after which a new model is tried whatever the evidence."""
@@ -226,7 +229,8 @@ class Loop:
         """Fit on everything that is known; serve it on probation, or watch it in shadow first."""
         plan = self._decisions.plan(trigger, cause)
         moment = self._recording.moment(arrived)
-        denied = "no plan" if plan is None else self._decisions.denied(RETRAIN, moment, cause=cause)
+        judged = self._recording.moment(max(0, self._judged_rows - 1))
+        denied = self._decisions.denied(plan, moment, cause=cause, judged=judged)
         if denied:
             if self._said != denied:
                 self._note(arrived, "denied", 0, trigger, f"{denied} ({reason})", plan)
@@ -305,6 +309,7 @@ class Loop:
             self._close_trial()
             self._committee.dismiss()
             self._served.rollbacks += 1
+            self._decisions.reversals += 1
             self._note(arrived, "switch_back", number, self._trigger, judgement.reason, None)
         elif is_over:
             self._close_trial()
