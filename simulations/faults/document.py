@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -42,6 +42,14 @@ class FaultDocument(DocumentValue):
     """It comes and goes: on for half of this, off for the other half."""
     each_time: bool = False
     """Again whenever what ``on`` names happens again, not only the first time."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_on(cls, data: Any) -> Any:
+        """YAML 1.1 reads the bare word ``on`` as a truth value."""
+        if isinstance(data, dict) and True in data:
+            return {"on" if key is True else key: value for key, value in data.items()}
+        return data
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -147,6 +147,16 @@ def test_a_wrong_document_is_refused_with_the_field_and_what_was_expected(
     assert len(str(refused.value)) > len(told) + 10  # it says more than where
 
 
+def test_a_bare_on_is_the_field_and_not_a_truth_value(tmp_path: Path) -> None:
+    """As YAML 1.1 would have it."""
+    file = tmp_path / "mine.yaml"
+    text = yaml.safe_dump(changed("spec.faults.0.on", "promoted"))
+    file.write_text(text.replace("'on':", "on:"))
+
+    assert "on: promoted" in file.read_text()
+    assert load_document(file, Scenario).spec.faults[0].on == "promoted"
+
+
 @pytest.mark.parametrize("name", QUICK)
 def test_a_scenario_passes_and_breaks_no_promise(name: str) -> None:
     """Unless it is labelled unsolved: then it fails, and the label has to go when it does not."""
