@@ -13,6 +13,7 @@ from orchestrator.journal.journal import Journal
 from tools.values import Value
 
 _ENDED = ("resolved", "escalated")
+_SHORT = 160
 
 
 class InFlight(Value):
@@ -84,10 +85,14 @@ def all_taken_over(journal: Journal, events: Sequence[Event]) -> list[TakenOver]
 
 
 def _doing(incident: IncidentSummary, events: Sequence[Event]) -> str:
+    asked = [s for s in fold_approvals(events) if s.status == "pending"]
+    if asked:
+        return f"waits for a person: {asked[-1].request.tool}"
     pending = [a for a in incident.actions if not a.verdict and a.outcome != "refused"]
     if pending:
         return pending[-1].tool
     waits = [e for e in events if e.kind == kinds.INCIDENT_WAITING]
     if waits and incident.status == "waiting":
-        return f"waiting: {waits[-1].payload['reason']}"
+        reason: str = waits[-1].payload["reason"]
+        return f"waiting: {reason if len(reason) <= _SHORT else f'{reason[: _SHORT - 3]}...'}"
     return "deciding"

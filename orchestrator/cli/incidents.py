@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,8 @@ def incidents(home: Path, as_json: bool) -> None:
         print_incidents(found)
     else:
         click.echo("no incident so far")
-    where = "" if str(home) == ".mendloop" else f" --home {home}"
+    is_usual = home == Path(os.environ.get("MENDLOOP_HOME", ".mendloop"))
+    where = "" if is_usual else f" --home {home}"
     for standing in waiting:
         _tell_waiting(standing, where)
     for target in held:

@@ -100,9 +100,8 @@ def test_pause_says_what_it_met_under_way(home: Path) -> None:
     """The incident, the tool in hand and the split; the stop is in force without a controller."""
     shown = mendloop(home, "pause", TARGET, "--reason", "fair week").output
 
-    assert "under way: inc-1 on default/flights: judge_canary; the route says v1 75 %, v2 25 %" in (
-        shown
-    )
+    assert "inc-1 on default/flights: waits for a person: advance_canary; the route says" in shown
+    assert "v1 75 %, v2 25 %" in shown
     assert "traffic stays as it is" in shown
     assert KillSwitch(home / "STOP").read(TARGET).active is True
 

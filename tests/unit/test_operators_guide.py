@@ -50,10 +50,10 @@ def test_each_line_of_the_guide_can_be_typed(
         _, found, words = command.resolve_command(click.Context(command), words)
         assert found is not None
         command = found
-    context = click.Context(command)
-    command.parse_args(context, words)
+    with click.Context(command) as context:  # closes the files that it opens
+        command.parse_args(context, words)
 
-    assert not context.args
+        assert not context.args
 
 
 def test_the_guide_walks_through_the_whole_night() -> None:
