@@ -51,6 +51,8 @@ class CanaryWatch(Value):
     """Counters at the start of the stretch that is being counted."""
     attempt: int = 1
     """How many canaries this version has had; the error budget is spent across them."""
+    scores: Judgement | None = None
+    """What the predictions came to when the step was last judged, where they were asked."""
 
 
 class Probation(Value):

@@ -21,6 +21,7 @@ from agents.diagnosis import diagnose
 from agents.evidence import Evidence
 from agents.memory import TargetMemory
 from agents.monitor.canary import judge as judge_canary
+from agents.monitor.canary import with_scores
 from orchestrator.goals import GOALS, TIDY
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
@@ -205,7 +206,7 @@ def _evidence(journal: Journal, event: Event, policies: Mapping[str, PolicySet])
     memory = _memory_after(journal, event)
     model = _model(journal, event, "")
     if judged.question.startswith(("judge_canary", "keep_watching")) and memory.canary:
-        now = judge_canary(model, memory.canary)
+        now = with_scores(judge_canary(model, memory.canary), memory.canary.scores)
         is_late = memory.canary.outcome == "undecided"
     elif judged.question.startswith("watch_probation") and memory.probation:
         now = memory.probation.cohort.judge(alpha=model.spec.evidence.alpha)

@@ -76,11 +76,11 @@ class JudgeCanary:
         judgement = judge(call.model, watch)
         if judgement.verdict is Verdict.HEALTHY:
             scores = _judge_scores(desk, call.model, served, watch)
-            if scores.verdict is Verdict.HARMFUL:
+            watch = watch.model_copy(update={"scores": scores})
+            judgement = with_scores(judgement, scores)
+            if judgement.verdict is Verdict.HARMFUL:
                 ended = watch.model_copy(update={"outcome": "harmful"})
-                return _found(Holds.BROKEN, scores, memory, ended, {CANARY: "harmful"})
-            told = f"{judgement.reason}; predictions: {scores.reason}"
-            judgement = judgement.model_copy(update={"reason": told})
+                return _found(Holds.BROKEN, judgement, memory, ended, {CANARY: "harmful"})
             proved = watch.model_copy(update={"proved_percent": watch.percent})
             return _found(Holds.HOLDS, judgement, memory, proved, {PROVED: watch.percent})
         if judgement.verdict is Verdict.HARMFUL:
@@ -129,6 +129,15 @@ def judge(model: ManagedModel, watch: CanaryWatch) -> Judgement:
     )
 
 
+def with_scores(counted: Judgement, scores: Judgement | None) -> Judgement:
+    """The verdict on a step that the counts prove, once the predictions were asked too."""
+    if scores is None or counted.verdict is not Verdict.HEALTHY:
+        return counted
+    if scores.verdict is Verdict.HARMFUL:
+        return scores
+    return counted.model_copy(update={"reason": f"{counted.reason}; predictions: {scores.reason}"})
+
+
 def _judge_scores(desk: Desk, model: ManagedModel, served: Served, watch: CanaryWatch) -> Judgement:
     """The predictions of both versions over the same event time; asked once per proved step.
 
@@ -164,6 +173,7 @@ def _logged_together(
 
 def _count(desk: Desk, model: ManagedModel, served: Served, watch: CanaryWatch) -> CanaryWatch:
     """Add what happened since the baseline; no reading leaves the evidence as it was."""
+    watch = watch.model_copy(update={"scores": None})
     reading = desk.metrics.read(model.target)
     if isinstance(reading, NoReading):
         return watch
