@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from policies.context import GuardContext, values_of
@@ -69,6 +70,7 @@ def _matches(policy: CompiledPolicy, context: GuardContext) -> bool:
     )
 
 
+@lru_cache(maxsize=8192)
 def _any_glob(globs: tuple[str, ...], name: str) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 MASK = "[redacted]"
@@ -72,6 +73,9 @@ _DOUBTFUL = (
 )
 
 
+_NAME_LENGTH = 40
+
+
 def may_hold_secrets(text: str) -> bool:
     """A quick look: False means that ``redacted`` would change nothing."""
     lowered = text.lower()
@@ -88,6 +92,16 @@ def redacted(value: Any) -> Any:
 
 def redacted_text(text: str) -> str:
     """One text, an error message for instance, with the secrets in it masked."""
+    return _name_redacted(text) if len(text) <= _NAME_LENGTH else _redacted_text(text)
+
+
+@lru_cache(maxsize=4096)
+def _name_redacted(text: str) -> str:
+    """Names of fields and other short texts come again with every event: looked at once."""
+    return _redacted_text(text)
+
+
+def _redacted_text(text: str) -> str:
     if not may_hold_secrets(text):
         return text
     for pattern, put in _RULES:

@@ -142,6 +142,7 @@ def test_the_project_speaks_of_the_project_alone() -> None:
         "ChangeCalendar",
         "FleetLimits",
         "NotificationChannels",
+        "FuzzCase",
     ],
 )
 def test_the_schema_in_docs_is_the_one_in_force(kind: str) -> None:
