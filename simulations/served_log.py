@@ -34,6 +34,7 @@ class Answered:
         self.until = self.first
         """Rows from here on are still to come."""
         size = len(records)
+        self.request_id = np.array([f"r{index:07d}" for index in range(size)], dtype=object)
         self.probability = np.full(size, np.nan)
         self.version = np.full(size, "", dtype=object)
         self.masked = np.full(size, None, dtype=object)
@@ -147,7 +148,7 @@ class ServedLog:
                 f"the prediction log has no such column; it has {known}", field=unknown[0]
             )
         data = {
-            "request_id": [f"r{index:07d}" for index in chosen.tolist()],
+            "request_id": answered.request_id[chosen],
             "event_time": _stamps(table.at_s[chosen]),
             "version": answered.version[chosen],
             "probability": answered.probability[chosen],

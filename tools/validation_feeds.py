@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tools.schema import Column, ColumnType, FeatureSchema, Feed
 from tools.statistics.freshness import SeriesRuns, feed_runs
@@ -116,15 +118,18 @@ def _runs(
 
 
 def _stack(first: pd.DataFrame, second: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Rows of both; as objects, so that a column which is all missing in one keeps its values."""
-    both = {
-        name: np.concatenate([first[name].to_numpy(object), second[name].to_numpy(object)])
-        for name in columns[1:]
-    }
+    """Rows of both; as objects where their types differ, so that a column which is all missing in
+    one keeps its values."""
+    both = {name: _joined(first[name], second[name]) for name in columns[1:]}
     times = np.concatenate(
         [frame[columns[0]].to_numpy("datetime64[us]") for frame in (first, second)]
     )
     return pd.DataFrame({columns[0]: times, **both})
+
+
+def _joined(first: pd.Series[Any], second: pd.Series[Any]) -> NDArray[Any]:
+    kind = None if first.dtype == second.dtype else object
+    return np.concatenate([first.to_numpy(kind), second.to_numpy(kind)])
 
 
 def _repeat_faults(runs: list[SeriesRuns], feed: Feed, columns: list[str]) -> list[FeedFault]:

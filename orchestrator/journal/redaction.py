@@ -109,6 +109,12 @@ def _redacted_text(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
+def _redacted_key(key: str) -> str:
+    """Keys are few and come again and again."""
+    return redacted_text(key)
+
+
 def _walk(value: Any, *, named: bool) -> Any:
     match value:
         case str():
@@ -116,7 +122,7 @@ def _walk(value: Any, *, named: bool) -> Any:
         case Mapping():
             spoken_for = named or _names_a_secret(value.get("name"))
             return {
-                redacted_text(key): _walk(
+                _redacted_key(key): _walk(
                     inner,
                     named=named
                     or _names_a_secret(key)
