@@ -32,6 +32,8 @@ WEIGHTS = np.array([1.0, -0.8, 0.6, 0.0, 0.5])
 COLUMNS = ("heat", "wind", "size", "age", "price")
 FEED = ("heat", "wind")
 BIAS = -0.4
+BASE_RATE = 0.42
+"""Share of positives that these weights and this bias bring about."""
 TOLERANCE = 0.05
 """Share of rows, and nats, below which an effect is nobody's business."""
 SITES = ("north", "south", "west")
@@ -62,6 +64,8 @@ class World:
     peers: dict[str, pd.DataFrame] = field(default_factory=dict)
     """Another model's rows of the shared feed columns, over the same month."""
     is_visible: bool = True
+    dull_share: float = 0.0
+    """Rows on which the champion's artifact says the base rate."""
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -91,8 +95,15 @@ def _inputs(frame: pd.DataFrame) -> np.ndarray:
     return np.asarray(np.nan_to_num(x))
 
 
-def _score(frame: pd.DataFrame, weights: np.ndarray = WEIGHTS, bias: float = BIAS) -> np.ndarray:
+def score(frame: pd.DataFrame, weights: np.ndarray = WEIGHTS, bias: float = BIAS) -> np.ndarray:
+    """What the model of these weights says of the rows."""
     return _sigmoid(_inputs(frame) @ weights + bias)
+
+
+def said(frame: pd.DataFrame, dull_share: float) -> np.ndarray:
+    """What the artifact says: the score, or the base rate where a digit of the age decides so."""
+    is_dull = (frame["age"].to_numpy() * 1000) % 1 < dull_share
+    return np.where(is_dull, BASE_RATE, score(frame))
 
 
 def make(rng: np.random.Generator, cause: str, strength: float) -> World:
@@ -123,14 +134,14 @@ def _finish(
     bias: float,
 ) -> None:
     """Labels come from what is true, scores from what was seen and how it was served."""
-    ahead = _score(world.reference)
+    ahead = score(world.reference)
     world.reference["score"] = ahead
     world.reference["label"] = (rng.uniform(size=len(ahead)) < ahead).astype(float)
     for i, (real, seen) in enumerate(zip(truth, world.days, strict=True)):
-        chance = _score(real, weights, bias)
+        chance = score(real, weights, bias)
         seen["label"] = (rng.uniform(size=len(real)) < chance).astype(float)
-        score = seen.pop("served_score") if "served_score" in seen else _score(seen)
-        seen["score"] = np.clip(score, 1e-4, 1 - 1e-4)
+        told = seen.pop("served_score") if "served_score" in seen else score(seen)
+        seen["score"] = np.clip(told, 1e-4, 1 - 1e-4)
         world.days[i] = seen
     if world.recomputed.empty:
         world.recomputed = world.days[-1][list(COLUMNS)].head(200).reset_index(drop=True)
@@ -194,7 +205,7 @@ def _concept(rng: np.random.Generator, world: World, _: list[pd.DataFrame], s: f
     turned[0] -= (0.3 + 2.2 * s) * WEIGHTS[0]
     turned[4] -= (0.3 + 2.2 * s) * WEIGHTS[4]
     frame = pd.concat(world.days)
-    excess = _divergence(_score(frame, turned), _score(frame))
+    excess = _divergence(score(frame, turned), score(frame))
     world.is_visible = excess > 0.01 + 4 * 0.6 / math.sqrt(DAYS * PER_DAY)
     return turned, BIAS
 
@@ -203,7 +214,7 @@ def _label(rng: np.random.Generator, world: World, _: list[pd.DataFrame], s: flo
     """Positives become commoner everywhere, inputs staying as they are."""
     bias = BIAS + 0.2 + 1.6 * s
     frame = pd.concat(world.days)
-    now, before = _score(frame, WEIGHTS, bias), _score(frame)
+    now, before = score(frame, WEIGHTS, bias), score(frame)
     moved = float(np.mean(now - before))
     excess = _divergence(now, before)
     noise = 0.6 / math.sqrt(DAYS * PER_DAY)
@@ -212,13 +223,13 @@ def _label(rng: np.random.Generator, world: World, _: list[pd.DataFrame], s: flo
 
 
 def _predictions(rng: np.random.Generator, world: World, _: list[pd.DataFrame], s: float) -> Change:
-    """Scores shift by little enough that no loss is proved, for no reason that is recorded."""
-    shift = 0.15 + 0.25 * s
+    """The model has no opinion on some rows and says the base rate: calibrated, unlike before, and
+    for no reason that is recorded."""
+    world.dull_share = 0.1 + 0.5 * s
     for seen in world.days:
-        logit = _inputs(seen) @ WEIGHTS + BIAS
-        seen["served_score"] = _sigmoid(logit + shift)
-    moved = shift * 0.25
-    world.is_visible = moved > TOLERANCE + 4 * _noise()
+        seen["served_score"] = said(seen, world.dull_share)
+    # About half of the scores lie below the base rate, and hours share their weather.
+    world.is_visible = 0.5 * world.dull_share > TOLERANCE + 4 * _noise_by_hour()
     return WEIGHTS, BIAS
 
 
@@ -233,7 +244,7 @@ def _skew(rng: np.random.Generator, world: World, _: list[pd.DataFrame], s: floa
         odd = seen.copy()
         hit = rng.uniform(size=len(seen)) < share
         odd.loc[hit, "price"] *= -1.5
-        seen["served_score"] = _score(odd)
+        seen["served_score"] = score(odd)
     world.is_visible = share > 0.05
     return WEIGHTS, BIAS
 
@@ -281,7 +292,7 @@ def _shared(rng: np.random.Generator, world: World, _: list[pd.DataFrame], s: fl
             for frame in days:
                 frame["wind"] += round(5 * size)
         distance = 2 * _normal(round(5 * size) / 5 / 2) - 1
-        world.is_visible = distance > TOLERANCE + 4 * _noise(200)
+        world.is_visible = distance > TOLERANCE + 4 * _noise_by_hour()
     for name, days in (("default/near", near), ("default/far", far)):
         rows = pd.concat(days, ignore_index=True)
         world.peers[name] = rows[["event_time", "site", *FEED]]
@@ -309,6 +320,12 @@ def _normal(x: float) -> float:
 def _noise(per_day: int = PER_DAY) -> float:
     """Standard error of a difference of two shares, month against reference."""
     return 0.5 * math.sqrt(1 / (DAYS * per_day) + 1 / REFERENCE)
+
+
+def _noise_by_hour() -> float:
+    """The same where rows of one hour and site share their values."""
+    hours = 18 * len(SITES)
+    return 0.5 * math.sqrt(1 / (DAYS * hours) + 1 / (REFERENCE / PER_DAY * hours))
 
 
 def _divergence(truth: np.ndarray, model: np.ndarray) -> float:

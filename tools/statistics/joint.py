@@ -84,7 +84,7 @@ def joint_shift(
 
 
 def _one_thread() -> Any:
-    """Threads of a busy machine wait for each other longer than they save on products this small."""
+    """On products this small, threads of a busy machine wait longer than they save."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, user_api="blas")
