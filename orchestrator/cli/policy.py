@@ -100,8 +100,15 @@ def explain(incident: str, step: str | None, home: Path, as_json: bool) -> None:
         event
         for event in events
         if event.kind == kinds.GUARD_JUDGED
+        and not event.missing
         and (step is None or event.payload["tool"] == step or event.payload["key"] in wanted)
     ]
+    gone = [event for event in events if event.missing]
+    if not judged and gone:
+        raise Invalid(
+            f"the rulings of {incident} are not there any more: event {gone[0].seq}'s"
+            f" payload {gone[0].missing}"
+        )
     if not judged:
         raise Invalid(f"the guardrails judged no such step in {incident}; see `mendloop incidents`")
     rules = _rules_of(home)
@@ -142,7 +149,8 @@ def replay_file(context: click.Context, file: Path, home: Path, since: str, as_j
     rules = load_rules({**without_those_in(_home_texts(home), changed), **changed})
     start = (datetime.now(UTC) - _duration(since)).isoformat()
     with open_journal(home) as journal:
-        events = [e for e in journal.events(kinds=[kinds.GUARD_JUDGED]) if e.at >= start]
+        recent = [e for e in journal.events(kinds=[kinds.GUARD_JUDGED]) if e.at >= start]
+    events = [event for event in recent if not event.missing]
     found = replay(events, rules, replaced=kinds_in(changed))
     if as_json:
         click.echo(json.dumps(found.model_dump(mode="json"), ensure_ascii=False))
@@ -151,6 +159,8 @@ def replay_file(context: click.Context, file: Path, home: Path, since: str, as_j
             click.echo(_differs(difference))
         same = found.judged - len(found.differences)
         click.echo(f"{found.judged} decisions judged again: {same} stay as they were")
+        if len(events) < len(recent):
+            click.echo(f"{len(recent) - len(events)} were pruned by retention and are left out")
         if found.unreadable:
             click.echo(f"{found.unreadable} were recorded without their values and are left out")
     if found.differences:

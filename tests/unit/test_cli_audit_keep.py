@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestrator.cli.audit import audit
+from orchestrator.cli.incidents import incidents
+from orchestrator.cli.policy import policy
 from orchestrator.journal import keys, kinds
 from orchestrator.journal.audit import root_text
 from orchestrator.journal.checkpoint import Checkpoint, CheckpointFolder
@@ -134,6 +136,35 @@ def test_a_pruned_journal_verifies_exports_and_proves(home: Path, tmp_path: Path
         assert "event 3 is in the journal" in run("check", proof, "--keys", home / "keys").output
     shown = " ".join(run("show", "--home", home).output.split())
     assert "was pruned by retention" in shown
+
+
+def test_commands_that_read_what_is_gone_say_so(home: Path) -> None:
+    """Incidents are folded from what stays; explanations are told as pruned, not as a crash."""
+    journal = SqliteJournal(home / "mendloop.db")
+    ruling = {
+        "decision": "deny",
+        "verdicts": [
+            {"policy": "p", "rule": n, "result": "passed", "action": "Deny", "message": "x" * 80}
+            for n in range(30)
+        ],
+    }
+    journal.append(
+        kinds.GUARD_JUDGED,
+        at=LONG_AGO,
+        actor="policies",
+        target="a/b",
+        incident="inc-1",
+        payload={"tool": "promote", "stage": "acting", "ruling": ruling},
+    )
+    journal.close()
+    run("prune", "--older-than", "90d", "--home", home)
+    listed = CliRunner().invoke(incidents, ["--home", str(home), "--json"])
+    replayed = run("replay", "inc-1", "--home", home)
+
+    assert [i["outcome"] for i in json.loads(listed.output)] == ["promoted", ""]
+    assert "0 different, 2 not replayed" in replayed.output
+    with pytest.raises(Invalid, match="pruned by retention"):
+        policy.main(["explain", "inc-1", "--home", str(home)], standalone_mode=False)
 
 
 def test_a_dry_run_takes_nothing(home: Path) -> None:
