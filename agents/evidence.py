@@ -153,6 +153,8 @@ class Evidence(Value):
         if self.release is None:
             return None
         says = f"version {self.release.newest} is {self.release.age_hours:.1f} h old"
+        if self.release.age_hours > RECENT_RELEASE_HOURS and _is_harmful(self.release.worse):
+            return None  # its age acquits nobody who was proved worse than the version before
         if self.release.age_hours <= RECENT_RELEASE_HOURS:
             return _harmful(f"{says}, under {RECENT_RELEASE_HOURS:g} h")
         return _healthy(says)
@@ -181,6 +183,10 @@ def _says_alike(alike: Sequence[Peer], own: set[str], known: int) -> str:
     shared = sorted(own & {name for p in alike for name in (*p.faulty_sources, *p.shifted)})
     targets = ", ".join(sorted(p.target for p in alike))
     return f"{len(alike)} of {known} other targets ({targets}) show the same in {', '.join(shared)}"
+
+
+def _is_harmful(judgement: Judgement | None) -> bool:
+    return judgement is not None and judgement.verdict is Verdict.HARMFUL
 
 
 def _healthy(reason: str) -> Judgement:

@@ -122,11 +122,28 @@ def judge(model: ManagedModel, watch: CanaryWatch) -> Judgement:
     margin = min(0.5, rollout.harm_budget * 100 / max(1, watch.percent))
     alpha = alpha_for(model.spec.evidence.alpha, attempt=watch.attempt)
     budget = rollout.harm_budget
-    return watch.evidence.judge(
+    found = watch.evidence.judge(
         alpha=alpha,
         margins=dict.fromkeys(GUARDRAILS, margin),
         tolerances=dict.fromkeys(GUARDRAILS, budget),
     )
+    too_bad = _beyond_limits(model, watch)
+    if found.verdict is Verdict.HEALTHY and too_bad:
+        # Being no worse than a champion that fails is no proof of anything.
+        reason = f"{too_bad}, whatever the champion does: {found.reason}"
+        return found.model_copy(update={"verdict": Verdict.UNKNOWN, "reason": reason})
+    return found
+
+
+def _beyond_limits(model: ManagedModel, watch: CanaryWatch) -> str:
+    """What of the challenger's own answers is worse than the document allows any version."""
+    serving = model.spec.serving
+    limits = {"errors": serving.max_error_rate, "slow": serving.max_slow_rate}
+    for name, limit in limits.items():
+        counted = watch.evidence.guardrails.get(name)
+        if counted and counted.canary.bad > limit * counted.canary.requests:
+            return f"{name} of the challenger exceed {limit:.0%}"
+    return ""
 
 
 def with_scores(counted: Judgement, scores: Judgement | None) -> Judgement:
