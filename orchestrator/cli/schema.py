@@ -16,6 +16,7 @@ KINDS = {
     "GuardContext": "policies.context",
     "ChangeCalendar": "orchestrator.change_calendar",
     "FleetLimits": "orchestrator.fleet_limits",
+    "JournalSettings": "orchestrator.journal.settings",
 }
 """Document kind -> module. GuardContext is what the rules of a GuardrailPolicy may read."""
 

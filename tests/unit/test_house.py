@@ -140,6 +140,7 @@ def test_the_project_speaks_of_the_project_alone() -> None:
         "GuardrailPolicy",
         "GuardContext",
         "ChangeCalendar",
+        "JournalSettings",
         "FleetLimits",
         "NotificationChannels",
         "FuzzCase",
