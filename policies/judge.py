@@ -41,7 +41,7 @@ def _judged(
     if not _matches(policy, context):
         return
     for name, condition in policy.conditions:
-        met = condition.expression.evaluate(values)
+        met = condition.evaluate(values)
         if isinstance(met, Fault):
             read = _read(condition.reads, values)
             yield _verdict(policy, 0, "error", f"condition {name}: {met.reason}", read)
@@ -50,7 +50,7 @@ def _judged(
             return
     known = dict(values)
     for name, variable in policy.variables:
-        value = variable.expression.evaluate(known)
+        value = variable.evaluate(known)
         # A variable that failed stays undefined: only the rule that reads it fails. So does one
         # that divided by zero: with NaN, ``!(x > 1.0)`` would pass.
         if not isinstance(value, Fault) and _is_finite(value):
@@ -78,7 +78,7 @@ def _any_glob(globs: tuple[str, ...], name: str) -> bool:
 def _ruled(
     policy: CompiledPolicy, place: int, validation: CompiledValidation, values: Mapping[str, Any]
 ) -> RuleVerdict:
-    outcome = validation.rule.expression.evaluate(values)
+    outcome = validation.rule.evaluate(values)
     read = _read(validation.rule.reads, values)
     if outcome is True:
         return _verdict(policy, place, "passed", "", read)
@@ -91,7 +91,7 @@ def _ruled(
 def _message(validation: CompiledValidation, values: Mapping[str, Any]) -> str:
     if validation.message is None:
         return validation.fallback_message
-    text = validation.message.expression.evaluate(values)
+    text = validation.message.evaluate(values)
     return text if isinstance(text, str) and text else validation.fallback_message
 
 

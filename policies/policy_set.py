@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import yaml
 
@@ -28,6 +29,10 @@ class CompiledExpression:
 
     expression: Expression
     reads: tuple[str, ...]
+
+    def evaluate(self, values: Mapping[str, Any]) -> Any:
+        """As Expression, given only what it reads: handing over the rest takes longer than it."""
+        return self.expression.evaluate({n: values[n] for n in self.reads if n in values})
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,15 @@ class _Workshop:
         return CompiledExpression(compiled, reads)
 
     def _reads(self, text: str) -> tuple[str, ...]:
+        """Names that stand in ``text``: rather too many (``traffic .split`` counts as all of
+        ``traffic``) than one too few, which would not be known when the rule is asked."""
         words = set(re.findall(r"(?<![\w.])[a-z_]+(?:\.[a-z_0-9]+)*", text))
         return tuple(
-            sorted(n for n in self._declared if any(w == n or w.startswith(n + ".") for w in words))
+            sorted(
+                n
+                for n in self._declared
+                if any(w == n or w.startswith(n + ".") or n.startswith(w + ".") for w in words)
+            )
         )
 
     def _invalid(self, error: ExpressionError, path: tuple[str | int, ...]) -> Invalid:
