@@ -10,6 +10,7 @@ from stage import Play, Stage, acted, closed, quick_world
 
 from orchestrator import approvals
 from orchestrator.journal import kinds
+from orchestrator.journal.incidents import open_intents
 from orchestrator.journal.payloads import AutonomyChanged, GuardJudged, PlanMade
 from orchestrator.policy_files import builtin_policies
 from policies.context import GuardContext
@@ -23,6 +24,7 @@ from simulations.releases import Release
 from simulations.scenario import Scenario
 from simulations.world import World
 from tools.documents import parse_document
+from tools.errors import Unavailable
 
 FREEZE = """
 apiVersion: mendloop.dev/v1alpha1
@@ -264,3 +266,38 @@ def test_two_targets_are_changed_one_after_the_other(tmp_path: Path) -> None:
     assert sorted(done) == ["default/price", "default/rank"]
     assert any("blast-radius" in reason for reason in waits)
     assert world.violations == []
+
+
+def test_a_begun_step_that_a_freeze_stops_is_answered_and_what_it_did_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    """The first share may have been given when the freeze began: no intent stays open, and no
+    traffic stays where nobody watches it."""
+    play = begin(tmp_path)
+    play.world.submit_challenger(Release())
+
+    written: list[str] = []
+
+    def lose_the_answer(call: str) -> None:
+        if call == "traffic.patch:after":
+            written.append(call)
+        if written and call.startswith("traffic."):
+            raise Unavailable("the connection broke after the write")
+
+    play.world.fault = lose_the_answer
+    play.until(lambda world: world.standing().shares.get("2") == 10, ticks=8, hours=1)
+    assert len(open_intents(play.world.journal.events())) == 1
+    assert dict(play.world.standing().shares) == {"1": 90, "2": 10}
+    freeze(play)
+    play.world.fault = no_fault
+    play.tick(6, hours=0)
+    answers = [
+        e.payload["detail"]
+        for e in play.world.journal.events(kinds=[kinds.STEP_OUTCOME])
+        if e.payload["tool"] == "start_canary"
+    ]
+
+    assert open_intents(play.world.journal.events()) == []
+    assert "given up" in answers[0]
+    assert dict(play.world.standing().shares) == {"1": 100}
+    play.check()
