@@ -6,7 +6,6 @@ and faults happen. The same scenario, seed and moves of the operator give the sa
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,13 +21,14 @@ from simulations.construction import build_sites, put_into_service
 from simulations.crashes import Killed
 from simulations.deeds import acts_between, is_first_share
 from simulations.faults import Fault, no_fault
-from simulations.faults.document import FaultDocument, MomentFault, Trigger
+from simulations.faults.document import Trigger
 from simulations.lease import MemoryLeases
 from simulations.metrics import MemoryMetrics
 from simulations.pipeline_runs import MemoryPipelineRuns
 from simulations.records import START
 from simulations.registry import MemoryRegistry
 from simulations.scenario import Scenario
+from simulations.schedule import Schedule
 from simulations.served_log import ServedLog
 from simulations.site import Site
 from simulations.traffic import MemoryTraffic
@@ -67,22 +67,22 @@ class FleetWorld:
         self.wakings = 1
         self.now_s = 0.0
         """Seconds of event time since the start."""
-        self.began_s: float | None = None
-        """When the first fault began."""
         self.violations: list[str] = []
-        self.told: list[tuple[float, str, str]] = []
-        """The truth as a story: when, on which model, what."""
         self.is_moved = False
         """Whether an operator changed something since this was last set back."""
         self._is_own = False
         self._rng = np.random.default_rng([seed, 5])
         self._unread = np.random.default_rng([seed, 6])
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._waiting: list[tuple[FaultDocument, str]] = []
+        self.schedule = Schedule(scenario, lambda: self.now_s)
         self._runs_known: set[str] = set()
         self._troubles: dict[str, str] = {}
         self._incidents = 0
         self._build()
+
+    @property
+    def began_s(self) -> float | None:
+        """When what is to be found began; None before that."""
+        return self.schedule.began_s
 
     @property
     def now(self) -> datetime:
@@ -122,8 +122,7 @@ class FleetWorld:
         """Let time pass, stopping at every moment at which something is due."""
         until_s = self.now_s + by_s
         with self.own():
-            while self._due and self._due[0][0] <= until_s:
-                due_s, _, happen = heapq.heappop(self._due)
+            for due_s, happen in self.schedule.until(until_s):
                 self._pass(max(due_s, self.now_s))
                 happen()
             self._pass(until_s)
@@ -133,7 +132,7 @@ class FleetWorld:
 
     def later(self, at_s: float, happen: Callable[[], None]) -> None:
         """Let the world do something at a moment."""
-        heapq.heappush(self._due, (at_s, self._count(), happen))
+        self.schedule.later(at_s, happen)
 
     @contextmanager
     def own(self) -> Iterator[None]:
@@ -145,45 +144,8 @@ class FleetWorld:
             self._is_own = before
 
     def happened(self, event: Trigger, site: Site) -> None:
-        """An operator did something: faults that wait for it begin to count."""
-        left: list[tuple[FaultDocument, str]] = []
-        for fault, target in self._waiting:
-            is_meant = fault.on == event and target == site.name
-            if is_meant:
-                self._trigger(fault, site)
-            if not is_meant or fault.each_time:
-                left.append((fault, target))
-        self._waiting = left
-
-    def _trigger(self, fault: FaultDocument, site: Site) -> None:
-        origin_s = self.now_s
-        onset_s = origin_s + fault.onset.total_seconds()
-        self._note_beginning(fault, onset_s)
-        site.trigger(fault, origin_s)
-        self.later(onset_s, _nothing)  # a stretch of time lies before a fault or under it
-        self.told.append((onset_s, site.name, f"{fault.name} begins"))
-        if fault.end is not None:
-            ends_s = origin_s + fault.end.total_seconds()
-            self.later(ends_s, _nothing)
-            self.told.append((ends_s, site.name, f"{fault.name} is over"))
-        if isinstance(fault, MomentFault):
-            self.later(onset_s, lambda: fault.begin(site))
-            if fault.end is not None:
-                end_s = origin_s + fault.end.total_seconds()
-                self.later(end_s, lambda: fault.finish(site))
-
-    def _note_beginning(self, fault: FaultDocument, onset_s: float) -> None:
-        """The first fault that is no trap begins what is to be found; the truth may say else."""
-        told = self.scenario.spec.truth.begins
-        if told is not None:
-            self.began_s = told.total_seconds()
-        elif not (isinstance(fault, MomentFault) and fault.is_latent) or self._are_all_latent:
-            self.began_s = onset_s if self.began_s is None else min(self.began_s, onset_s)
-
-    @property
-    def _are_all_latent(self) -> bool:
-        faults = self.scenario.spec.faults
-        return all(isinstance(fault, MomentFault) and fault.is_latent for fault in faults)
+        """An operator did something that faults may wait for."""
+        self.schedule.happened(event, site)
 
     def _build(self) -> None:
         spec = self.scenario.spec
@@ -208,12 +170,7 @@ class FleetWorld:
             put_into_service(self)
             for site in self.sites:
                 site.known = site.standing()
-        for fault in spec.faults:
-            for site in self.sites:
-                if fault.hits(site.name) and fault.on == "start":
-                    self._trigger(fault, site)
-                elif fault.hits(site.name):
-                    self._waiting.append((fault, site.name))
+        self.schedule.begin(self.sites)
 
     def _pass(self, until_s: float) -> None:
         if until_s <= self.now_s:
@@ -296,11 +253,3 @@ class FleetWorld:
         unread = self.scenario.spec.noise.unread
         if unread and call == "metrics.read:before" and self._unread.uniform() < unread:
             raise Unavailable("the metrics store timed out")
-
-    def _count(self) -> int:
-        self._counter = getattr(self, "_counter", 0) + 1
-        return self._counter
-
-
-def _nothing() -> None:
-    """Time only has to stop here."""

@@ -88,7 +88,7 @@ def timeline_of(world: FleetWorld) -> Timeline:
 def _truth(world: FleetWorld) -> list[Line]:
     return [
         Line(at_s=at_s, target=target, lane="truth", text=text)
-        for at_s, target, text in world.told
+        for at_s, target, text in world.schedule.told
         if at_s <= world.now_s
     ]
 
