@@ -34,14 +34,14 @@ def audit(
     Shows what the chain alone cannot: an end that was cut off, and a history rewritten as a whole.
     Then ``first_bad`` is the first event that may differ.
     """
-    notes = list(notes)
-    seen = _Seen(sizes={claimed_size(note) for _, note in notes})
+    named = {note: name for name, note in notes}  # a copy of one note proves nothing more
+    seen = _Seen(sizes={claimed_size(note) for note in named})
     found = chain.verify(watch=seen.take)
     if not found.ok:
         return found
     try:
         verifiers, retired = follow_keys(given, seen.keyed)
-        checkpoints = parse_notes(notes, verifiers)
+        checkpoints = parse_notes([(name, note) for note, name in named.items()], verifiers)
     except Invalid as error:
         return found.model_copy(update={"ok": False, "reason": str(error)})
     return _held_against(seen, found, checkpoints, retired)
