@@ -55,6 +55,7 @@ class AttendedJournal(SignedJournal):
             on_signed=self._courier.wake,
         )
         self._courier.start()
+        self._courier.wake()  # an earlier process may have left something undelivered
 
     def close(self) -> None:
         """Sign what is not signed yet, deliver it if that is quick, and let go of the file."""

@@ -79,7 +79,10 @@ class Courier:
         while not self._stopped:
             self._wake.wait(timeout=min(retry_s, self._every_s))
             self._wake.clear()
-            if time.monotonic() - signed_at_s >= self._every_s and not self._stopped:
+            if self._stopped:
+                break
+            if time.monotonic() - signed_at_s >= self._every_s:
                 self._sign()
                 signed_at_s = time.monotonic()
             retry_s = min(2 * retry_s, LAST_RETRY_S) if self.deliver() else FIRST_RETRY_S
+        self.deliver()

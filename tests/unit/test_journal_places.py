@@ -203,6 +203,21 @@ def test_a_quiet_journal_is_signed_in_time(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_what_an_earlier_process_left_and_what_is_signed_last_are_delivered(
+    home: Path, tmp_path: Path
+) -> None:
+    """A start brings what is missing; the end brings the last checkpoint."""
+    settings = JournalSettings.model_validate(
+        {"spec": {"checkpoints": {"places": [{"folder": str(tmp_path / "usb")}]}}}
+    )
+    journal = AttendedJournal(home / "mendloop.db", at=NOW, settings=settings)
+    resume(journal, 3)
+    journal.close()
+
+    assert names(tmp_path / "usb") == names(home / "checkpoints")
+    assert names(tmp_path / "usb")[-1] == "000000000009.checkpoint"
+
+
 def test_settings_are_read_from_the_home(tmp_path: Path) -> None:
     """Without the document the defaults hold; a wrong one is refused with the field."""
     assert settings_of(tmp_path).spec.checkpoints.every_events == 256
