@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.embedded.home import Home
+from orchestrator.assembly import embedded_controller
+from orchestrator.controller import Target
 from orchestrator.journal import kinds
 from orchestrator.journal.payloads import PoliciesLoaded, PoliciesRejected
 from orchestrator.journal.sqlite import SqliteJournal
@@ -15,6 +18,7 @@ from orchestrator.rule_folder import RuleFolder
 from orchestrator.rules import KEPT, load_rules
 from policies.context import GuardContext
 from policies.engine import Decision, judge
+from simulations.world import World
 from tools.errors import Invalid, Unavailable
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -243,3 +247,25 @@ def test_what_is_loaded_names_every_document(desk: Desk) -> None:
 
     assert {"kill-switch", "calendar shop"} <= set(loaded.names)
     assert loaded.digest == load_rules({"a.yaml": CALENDAR}).digest
+
+
+def test_a_controller_follows_the_homes_rules_and_those_it_is_given(tmp_path: Path) -> None:
+    """``mendloop run --policies``: both folders, from the first tick on, on the record."""
+    home = Home(tmp_path / "home").prepare()
+    (home.policies).mkdir()
+    (home.policies / "a.yaml").write_text(CALENDAR)
+    (tmp_path / "more").mkdir()
+    world = World(tmp_path / "world")
+    targets = [Target(model=world.document, desk=world.desk())]
+    controller = embedded_controller(home, targets, policies=[tmp_path / "more"])
+    controller.start()
+    controller.tick()
+    (tmp_path / "more" / "b.yaml").write_text(NO_PROMOTION)
+    controller.tick()
+    controller.stop("told to stop")
+    found = [e.read(PoliciesLoaded) for e in controller.journal.events(kinds=["policies.loaded"])]
+    controller.journal.close()
+
+    assert ["calendar shop" in each.names for each in found] == [True, True]
+    assert ["no-promotion" in each.names for each in found] == [False, True]
+    assert found[1].replaced == found[0].digest
