@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.approvals import Standing, fold_approvals
+from orchestrator.incident_book import LIFE
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
 from orchestrator.journal.incidents import IncidentSummary, fold_incidents
@@ -38,23 +39,27 @@ class TakenOver(Value):
     seen: tuple[str, ...]
 
 
-def in_flight(events: Sequence[Event], *, target: str = "") -> list[InFlight]:
-    """Every open incident, of ``target`` or of all."""
+def in_flight(journal: Journal, *, target: str = "") -> list[InFlight]:
+    """Every open incident, of ``target`` or of all.
+
+    Reads the lives of all incidents and the steps of the open ones: whoever stops something does
+    not wait for a long journal to be read.
+    """
+    life = journal.events(kinds=LIFE, target=target or None)
     found = []
-    for incident in fold_incidents(events):
-        if incident.status in _ENDED or target not in ("", incident.target):
+    for standing in fold_incidents(life):
+        if standing.status in _ENDED:
             continue
-        mine = [e for e in events if e.incident == incident.id]
-        shifts = [
-            e for e in events if e.kind == kinds.TRAFFIC_SHIFTED and e.target == incident.target
-        ]
+        mine = journal.events(incident=standing.id)
+        (incident,) = fold_incidents(mine)
+        shift = journal.last(kinds.TRAFFIC_SHIFTED, target=incident.target)
         found.append(
             InFlight(
                 incident=incident.id,
                 target=incident.target,
                 goal=incident.goal,
                 doing=_doing(incident, mine),
-                split=shifts[-1].payload["after"] if shifts else {},
+                split=shift.payload["after"] if shift else {},
             )
         )
     return found

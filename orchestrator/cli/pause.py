@@ -110,7 +110,7 @@ def _tell_in_flight(home: Path, target: str | None, *, goes_back: bool) -> None:
     from orchestrator.in_flight import in_flight
 
     with open_journal(home) as journal:
-        found = in_flight(journal.events(), target=target or "")
+        found = in_flight(journal, target=target or "")
     for work in found:
         split = ", ".join(f"v{v} {p} %" for v, p in sorted(work.split.items()))
         where = f"; the route says {split}" if split else ""

@@ -34,7 +34,7 @@ def take_over(target: str, reason: str, by: str, home: Path) -> None:
     check_target(target, home)
     with open_journal(home) as journal:
         held = taken_over(journal, target)
-        work = in_flight(journal.events(), target=target)
+        work = in_flight(journal, target=target)
     if held is not None:
         who = held.by or "somebody's own change"
         click.echo(f"{target} is taken over already ({who}, since {held.at[:19]})")

@@ -33,8 +33,8 @@ _NAMES = {
     kinds.TARGET_HANDED_BACK: "handed_back",
     kinds.TARGET_PAUSED: "paused",
     kinds.TARGET_RESUMED: "resumed",
-    "autonomy.changed": "autonomy_changed",
-    "policies.rejected": "policies_rejected",
+    kinds.AUTONOMY_CHANGED: "autonomy_changed",
+    kinds.POLICIES_REJECTED: "policies_rejected",
 }
 NOTIFIED = frozenset({*_NAMES, kinds.STEP_OUTCOME})
 """Kinds of events that may become a message."""
@@ -51,12 +51,15 @@ class Message(Value):
 def name_of(event: Event, tools: Mapping[str, Tool]) -> str:
     """Under which name channels ask for it; empty when nobody is told.
 
-    "acted" and "undone" are steps that changed production and took effect.
+    "acted" and "undone" are steps that changed production and took effect; "already" may be the
+    effect of a controller that died before it could say so, and is told as well.
     """
     if event.kind != kinds.STEP_OUTCOME:
         return _NAMES.get(event.kind, "")
     tool = tools.get(event.payload["tool"])
-    if tool is None or event.payload["result"] != "applied" or not tool.contract.changes_production:
+    if tool is None or not tool.contract.changes_production:
+        return ""
+    if event.payload["result"] not in ("applied", "already"):
         return ""
     return "undone" if tool.contract.is_safe_return else "acted"
 

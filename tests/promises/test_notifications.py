@@ -348,7 +348,7 @@ def test_channels_are_told_what_they_asked_for(place: Place, receiver: Receiver)
     [
         ("promote", "applied", "acted"),
         ("roll_back", "applied", "undone"),
-        ("promote", "already", ""),
+        ("promote", "already", "acted"),
         ("judge_canary", "applied", ""),
         ("roll_back", "refused", ""),
     ],
