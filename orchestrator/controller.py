@@ -200,6 +200,7 @@ class Controller:
             self._claim(target, lease)
         if not self._leases.is_held(lease):
             return None  # held up on the way: somebody else has it by now
+        recorder = recorder.under(lease.token)
         taken = LeaseAcquired(holder=self.holder, token=lease.token)
         recorder.write(kinds.LEASE_ACQUIRED, taken, actor=self.holder)
         recorder.name_model(target.model)

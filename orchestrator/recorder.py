@@ -26,10 +26,16 @@ Line = tuple[str, str, Value]
 class Recorder:
     """A journal, seen from one target."""
 
-    def __init__(self, journal: Journal, clock: Clock, target: str) -> None:
+    def __init__(self, journal: Journal, clock: Clock, target: str, *, token: int = 0) -> None:
+        """``token``: of the lease that is written under; the journal refuses it once it is old."""
         self.journal = journal
+        self._token = token
         self._clock = clock
         self._target = target
+
+    def under(self, token: int) -> Recorder:
+        """The same for the owner with this token."""
+        return Recorder(self.journal, self._clock, self._target, token=token)
 
     def of(self, target: str) -> Recorder:
         """The same journal, seen from another target."""
@@ -60,6 +66,7 @@ class Recorder:
                 incident=incident,
                 actor=actor,
                 payload=payload,
+                token=self._token,
             )
             for kind, actor, payload in lines
         ]
@@ -72,6 +79,7 @@ class Recorder:
                     incident=incident,
                     actor="orchestrator",
                     payload=MemorySaved(memory=memory.model_dump(mode="json")),
+                    token=self._token,
                 )
             )
         if entries:

@@ -94,6 +94,9 @@ class Entry:
     incident: str = ""
     actor: str
     payload: Value | Mapping[str, Any]
+    token: int = 0
+    """Fencing token of the lease that it is written under; not written itself. Once a newer lease
+    on the target is on record, the entry is refused. 0: under no lease."""
 
 
 class Head(NamedTuple):

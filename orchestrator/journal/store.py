@@ -7,14 +7,15 @@ root, and `mendloop audit verify` does without them.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.journal.event import Entry, Event, Head, Linked, Row, chain
-from orchestrator.journal.kinds import EXPLANATIONS
+from orchestrator.journal.kinds import EXPLANATIONS, LEASE_ACQUIRED
 from orchestrator.journal.merkle import TILE_HEIGHT, TILE_WIDTH, leaf_hash, perfect_root
-from tools.errors import Refused
+from tools.errors import Refused, Unavailable
 
 COLUMNS = "seq, id, at, kind, target, incident, actor, payload, prev_hash, hash"
 WITH_CONTENT = (
@@ -27,6 +28,7 @@ _HEAD = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _PUT_EVENT = f"INSERT INTO events ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
 _PUT_PAYLOAD = "INSERT OR IGNORE INTO payloads (name, content) VALUES (?,?)"
 _PUT_NODE = "INSERT OR REPLACE INTO nodes (level, place, root) VALUES (?,?,?)"
+_LEASE = "SELECT payload FROM events WHERE target = ? AND kind = ? ORDER BY seq DESC LIMIT 1"
 _NODES = "SELECT root FROM nodes WHERE level = ? AND place >= ? AND place < ? ORDER BY place"
 _LEAVES = "SELECT hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq"
 
@@ -38,7 +40,12 @@ def head_of(connection: sqlite3.Connection) -> Head:
 
 
 def put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[Linked]:
-    """Append; the caller holds the transaction."""
+    """Append; the caller holds the transaction.
+
+    Raises Unavailable for an entry under a lease that a newer one has replaced.
+    """
+    for target, token in sorted({(e.target, e.token) for e in entries if e.token}):
+        _check_owner(connection, target, token)
     head = before = head_of(connection)
     written = []
     for entry in entries:
@@ -51,6 +58,19 @@ def put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[Linked
     if head.seq // TILE_WIDTH > before.seq // TILE_WIDTH:
         grow_tree(connection, before.seq, head.seq)
     return written
+
+
+def _check_owner(connection: sqlite3.Connection, target: str, token: int) -> None:
+    """Inside the transaction: whoever was held up between its last look at the lease and this
+    write must not overwrite what the next owner remembers."""
+    newest = connection.execute(_LEASE, (target, LEASE_ACQUIRED)).fetchone()
+    owner = int(json.loads(newest[0])["token"]) if newest else 0
+    if token < owner:
+        raise Unavailable(
+            f"the record of {target} belongs to the owner with fencing token {owner}; a record"
+            f" with token {token} came too late, nothing was written. If no newer owner is alive,"
+            " the leases were lost: give this target a lease with a higher token"
+        )
 
 
 def grow_tree(connection: sqlite3.Connection, before: int, size: int) -> None:

@@ -33,8 +33,6 @@ class Auditor:
         self.broken: list[str] = []
         self.in_flight: tuple[str, str] = ("", "")
         """(holder, call) of a call that had left its controller when the world changed under it."""
-        self.has_late_records = False
-        """Whether a record had left its controller when another one took over."""
         self._world = world
         self._ledger = Ledger(world.document, world.journal, broken=self.broken)
         self._tools = {name: tool.contract for name, tool in all_tools().items()}
@@ -83,7 +81,7 @@ class Auditor:
                 case kinds.APPROVAL_USED:
                     approved.add(event.payload["key"])
                 case kinds.LEASE_ACQUIRED:
-                    if event.payload["token"] <= token and not self.has_late_records:
+                    if event.payload["token"] < token:
                         self._say(1, f"token {event.payload['token']} came after token {token}")
                     token = max(token, event.payload["token"])
                 case kinds.STEP_INTENDED:
@@ -106,7 +104,7 @@ class Auditor:
         if decision != "allow":
             said = f"{payload['tool']} was intended, the guardrails said {decision or 'nothing'}"
             self._say(7, said)
-        if payload["token"] != token and not self.has_late_records:
+        if payload["token"] != token:
             self._say(
                 1, f"{payload['tool']} was intended under token {payload['token']} of {token}"
             )

@@ -211,8 +211,6 @@ class Injector:
         port, _, moment = found.call.partition(":")
         if moment == "before" and port in WRITES:
             self.world.auditor.in_flight = (self.world.acting, port)
-        if port in RECORDS or port == "lease.is_held":
-            self.world.auditor.has_late_records = True
 
 
 def _kind(call: str) -> str:

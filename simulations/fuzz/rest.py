@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 def unrest(world: FuzzWorld) -> list[str]:
     """What is still under way or left behind; empty when all is well."""
+    if holder_of(world.journal, world.target) == "person" or _is_stuck_by_hand(world):
+        return []  # mendloop stands down until a person has put it right
     incidents = fold_incidents(world.journal.events(kinds=LIFE))
-    if any(i.status == "open" for i in incidents) and not _is_stuck_by_hand(world):
+    if any(i.status == "open" for i in incidents):
         incidents = fold_incidents(world.journal.events())
         open_ones = [i for i in incidents if i.status in ("open", "waiting")]
         last = {e.incident: e for e in world.journal.events()}
@@ -25,8 +27,6 @@ def unrest(world: FuzzWorld) -> list[str]:
             f" {last[i.id].kind} {_short(last[i.id].payload)}"
             for i in open_ones
         ]
-    if holder_of(world.journal, world.target) == "person":
-        return []  # mendloop stands down until it is handed back
     is_for_a_person = any(i.status == "escalated" for i in incidents) and (
         world.settings.autonomy != "auto" or world.hand_moved
     )

@@ -187,3 +187,28 @@ def test_a_release_during_a_probation_waits_until_the_former_champion_is_retired
     assert {i.status for i in closed(world)} == {"resolved"}
     assert dict(world.standing().aliases) == {"champion": "3"}
     assert set(world.standing().servers) == {"3"}
+
+
+def test_a_record_that_was_held_up_until_another_owner_took_over_is_refused(tmp_path: Path) -> None:
+    """What the next owner remembers is not overwritten by an append that left before it came."""
+    world, stage = waiting_world(tmp_path)
+    sleeper = stage.controller(no_fault)
+    world.step()
+    sleeper.tick()
+    heads = []
+
+    def hold_up(call: str) -> None:
+        if call != "journal.append:before" or heads:
+            return
+        heads.append(world.journal.head())
+        world.step(hours=6, seconds=LEASE_S + 1)
+        successor = stage.controller(no_fault)
+        successor.tick()
+        heads.append(world.journal.head())
+
+    world.step()
+    world.fault = hold_up
+    sleeper.tick()
+
+    assert len(heads) == 2
+    assert heads[0] != heads[1] == world.journal.head()
