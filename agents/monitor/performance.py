@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+PATIENCE = 8
+"""Label delays for which a window that is short of labels is waited for. A feed that fell behind
+catches up within them; later windows wait too, because evidence is folded in its order."""
+
+
 class JudgedWindow(Value):
     """One matured window as it was counted."""
 
@@ -68,6 +73,8 @@ def judge_matured_windows(
     for start, end in windows:
         inside = _believed(rows, memory, start, end)
         window = _summary(inside)
+        if _is_short_of_labels(model, window) and matured - end < PATIENCE * model.spec.label.delay:
+            break  # labels that are late are waited for, before the window counts as one without
         if window.matured:
             judged.append(
                 JudgedWindow(
@@ -233,6 +240,10 @@ def _believed(
     if memory.is_distrusted(start.isoformat(), end.isoformat()):
         return rows.iloc[:0]
     return rows[rows["masked"].map(len) == 0] if len(rows) else rows
+
+
+def _is_short_of_labels(model: ManagedModel, window: MaturedWindow) -> bool:
+    return window.labelled < model.spec.label.min_rate * window.matured
 
 
 def _summary(rows: pd.DataFrame) -> MaturedWindow:
