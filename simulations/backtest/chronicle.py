@@ -17,7 +17,7 @@ from orchestrator.journal.payloads import (
     StepOutcome,
 )
 from orchestrator.journal.sqlite import SqliteJournal
-from simulations.backtest.loop import Action
+from simulations.backtest.actions import Action
 from tools.values import Value
 
 JOURNAL = "mendloop.db"

@@ -122,7 +122,7 @@ class Decisions:
         return self._plans[known]
 
     def denied(self, plan: Plan | None, moment: datetime, *, cause: str, judged: datetime) -> str:
-        """Why the guardrails forbid the plan's retrain at this event time; empty when they allow it.
+        """Why the guardrails forbid the plan's retrain at this event time; empty: they allow it.
 
         ``judged``: the event time up to which labels have been counted.
         """

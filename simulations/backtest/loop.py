@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from agents.facts import UNKNOWN
 from orchestrator.planner import Plan
+from simulations.backtest.actions import Action, Served
 from simulations.backtest.committee import Answer, Committee
 from simulations.backtest.deciding import RETRAIN, VOLUME, Decisions
 from simulations.backtest.learner import Learner
-from simulations.backtest.recording import Floats, Recording
+from simulations.backtest.recording import Recording
 from tools.managed_model import ManagedModel
 from tools.statistics.cohort import CohortProcess
 from tools.statistics.losses import MaturedWindow
@@ -21,10 +21,7 @@ from tools.statistics.performance import PerformanceEvidence, PerformanceProcess
 from tools.statistics.task_losses import Scale, pair_task, row_losses, summarise_task
 from tools.statistics.verdict import Verdict
 from tools.statistics.worth import Staleness, Trial
-from tools.values import Value
 
-WINDOWS = 800
-SMALLEST_WINDOW, LARGEST_WINDOW = 20, 1000
 HELD_OUT = 0.2
 """Of the starting rows: on them the first model's reference is measured, before it is fitted on
 all of them."""
@@ -39,31 +36,7 @@ PROBATION_WINDOWS = 6
 SHADOW_LOOKS = (10, 20, 40, 80, 160, 320)
 HALF_LIFE_ROWS = 1000.0
 """Rows count 1 / (age + this) in a fit that answers drift: every octave of age has equal say, so
-that no window length has to be chosen."""
-
-
-class Action(Value):
-    """One thing that mendloop did, or was not allowed to do."""
-
-    row: int
-    time: str
-    action: str
-    version: int
-    trigger: str
-    reason: str
-    plan: tuple[str, ...] = ()
-
-
-@dataclass
-class Served:
-    """What mendloop served, per row from the start on, and what it did."""
-
-    predicted: list[Floats] = field(default_factory=list)
-    actions: list[Action] = field(default_factory=list)
-    tried: int = 0
-    promotions: int = 0
-    rollbacks: int = 0
-    window: int = 0
+that no window length has to be chosen. Less where a recording starts with fewer rows."""
 
 
 class Loop:
@@ -76,7 +49,7 @@ class Loop:
         self._learner = learner
         self._model = model
         self._scale = scale
-        self.window = window_of(recording)
+        self.window = recording.window
         self._tolerance = (
             model.spec.evidence.loss_tolerance * scale.guessing / math.log(2.0)
         )  # the document says it for two equally likely classes
@@ -239,7 +212,8 @@ class Loop:
         self._said = ""
         known = self._recording.known(arrived)
         is_shadow = trigger == VOLUME
-        weights = None if is_shadow else 1.0 / (np.arange(known, 0, -1.0) + HALF_LIFE_ROWS)
+        half = min(HALF_LIFE_ROWS, float(self._recording.start))
+        weights = None if is_shadow else 1.0 / (np.arange(known, 0, -1.0) + half)
         if weights is not None:
             weights /= weights.mean()
         fitted = self._learner.fit(slice(0, known), weights=weights)
@@ -342,9 +316,3 @@ class Loop:
                 plan=tuple(step.name for step in plan.steps) if plan is not None else (),
             )
         )
-
-
-def window_of(recording: Recording) -> int:
-    """Rows per window: about ``WINDOWS`` of them, each a witness of its own."""
-    wanted = round((recording.rows - recording.start) / WINDOWS)
-    return min(max(wanted, SMALLEST_WINDOW), LARGEST_WINDOW)

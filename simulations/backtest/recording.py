@@ -32,6 +32,10 @@ EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 - event time is naive, as in the pr
 """Where event time begins when the rows have none: then a row is a minute."""
 
 
+WINDOWS = 800
+SMALLEST_WINDOW, LARGEST_WINDOW = 20, 1000
+
+
 @dataclass(frozen=True)
 class Recording:
     """Rows in the order in which they happened; every array has one entry per row."""
@@ -49,7 +53,6 @@ class Recording:
     """The label of row i may be used once this many rows have arrived; never falls."""
     start: int
     """Rows that are there before anything is predicted."""
-    times: tuple[datetime, datetime] | None = None
     moments: NDArray[np.datetime64] | None = None
     notes: tuple[str, ...] = ()
     """What was inferred, repaired or left out, in words."""
@@ -63,6 +66,12 @@ class Recording:
     def rows(self) -> int:
         """How many rows there are."""
         return len(self.labels)
+
+    @property
+    def window(self) -> int:
+        """Rows per window: about ``WINDOWS`` of them, each a witness of its own."""
+        wanted = round((self.rows - self.start) / WINDOWS)
+        return min(max(wanted, SMALLEST_WINDOW), LARGEST_WINDOW)
 
     def known(self, arrived: int) -> int:
         """How many labels, from the first, may be used once ``arrived`` rows are there."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from simulations.backtest.actions import Action
 from simulations.backtest.baselines import Baseline, all_baselines
 from simulations.backtest.document import assumed_model
 from simulations.backtest.learner import Learner, Stopwatch
-from simulations.backtest.loop import Action, Loop
+from simulations.backtest.loop import Loop
 from simulations.backtest.measure import marks, metric_of, trivial_marks
 from simulations.backtest.reading import Question, read_recording
 from simulations.backtest.recording import Floats, Recording

@@ -14,9 +14,10 @@ from click.testing import CliRunner
 
 from orchestrator.cli.home import open_journal
 from simulations.backtest import baselines
+from simulations.backtest.actions import Served
 from simulations.backtest.cli import backtest
 from simulations.backtest.learner import Learner, Stopwatch
-from simulations.backtest.loop import Loop, Served
+from simulations.backtest.loop import Loop
 from simulations.backtest.measure import marks
 from simulations.backtest.reading import Question, read_recording
 from simulations.backtest.recording import Recording, Task

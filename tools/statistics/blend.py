@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 DISCOUNT = 0.9
 """Per window: what a version lost ten windows ago counts a third."""
-RATE = 3.5
+RATE = 2.0
 """How sharply weights follow losses, per window and loss of guessing. Small: rows of a window share
 what nobody could see, so a window is far from as many independent witnesses as it has rows."""
 PRIOR_ROWS = 10.0

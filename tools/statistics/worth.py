@@ -84,12 +84,15 @@ class Staleness(Value):
         )
 
     def is_proved(self, tolerance: float) -> bool:
-        """Whether a retrain brings more than ``tolerance``, to what is served or by itself."""
-        careful = (
-            self.gain - math.sqrt(self.variance),
-            self.alone - math.sqrt(self.alone_variance),
+        """Whether a retrain brings more than ``tolerance``, to what is served or by itself.
+
+        By its mean, which must be more than a standard error: what follows is put on probation.
+        """
+        least = tolerance * self.trials
+        return self.trials > 0 and (
+            self.gain > max(least, math.sqrt(self.variance))
+            or self.alone > max(least, math.sqrt(self.alone_variance))
         )
-        return self.trials > 0 and max(careful) > tolerance * self.trials
 
     @property
     def rate(self) -> float:
