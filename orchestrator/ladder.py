@@ -19,8 +19,6 @@ from tools.managed_model import Guardrails, Rung
 RUNGS: tuple[Rung, ...] = ("observe", "propose", "approve", "auto")
 LEFT_ALONE = "left alone"
 _ROUTING = ("start_canary", "advance_canary", "roll_back", "promote", "switch_back")
-TAKE_OVER = "target.taken_over"
-"""Kind of the event that says that an operator changed the target by hand."""
 
 
 @dataclass
@@ -54,7 +52,7 @@ class LadderBook:
         kinds.STEP_VERIFIED,
         kinds.APPROVAL_REJECTED,
         kinds.AUTONOMY_CHANGED,
-        TAKE_OVER,
+        kinds.TARGET_TAKEN_OVER,
     )
 
     def __init__(self) -> None:
@@ -82,7 +80,7 @@ class LadderBook:
             case kinds.AUTONOMY_CHANGED:
                 moved = event.read(AutonomyChanged)
                 self._standing[event.target] = Standing(rung=moved.after)
-            case "target.taken_over":
+            case kinds.TARGET_TAKEN_OVER:
                 course.spoiled = True
                 self._trouble(event, "an operator took the target over")
 

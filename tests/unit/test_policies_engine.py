@@ -322,3 +322,38 @@ def _is_small(value: Any) -> bool:
 
 
 PERCENT = load_policies({"p": document("step.arguments.percent <= 25")})
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "traffic .next_percent > 10",
+        "traffic. next_percent > 10",
+        "size(facts) == 1 && traffic.next_percent > 10",
+        "facts['quality'] == 'meets' && [traffic.next_percent].exists(step, step > 10)",
+    ],
+)
+def test_a_rule_gets_every_value_that_it_reads_however_it_is_written(expression: str) -> None:
+    """Only the values that stand in its text are handed over: none may be overlooked."""
+    ruling = ruled(document(expression), traffic={"next_percent": 25}, facts={"quality": "meets"})
+
+    assert ruling.decision is Decision.ALLOW, ruling.reasons
+
+
+def test_a_policy_says_whether_its_denial_may_pass_by_itself() -> None:
+    """The incident waits only when every rule that denies may."""
+    passing = document("1 == 2", more="  transient: true\n")
+    lasting = document("1 == 2", name="other")
+
+    assert judge(loaded(passing), moment()).is_transient is True
+    assert judge(loaded(passing, lasting), moment()).is_transient is False
+    assert judge(loaded(document("1 == 1")), moment()).is_transient is False
+
+
+def test_while_planning_only_what_is_known_forbids() -> None:
+    """A value that does not exist yet is asked for again right before the act, and denies then."""
+    unknown = ruled(document(), stage="planning")
+    known = ruled(document(), stage="planning", data={"trusted": False})
+
+    assert (unknown.decision, unknown.forbidding) == (Decision.DENY, ())
+    assert (known.decision, known.forbidding) == (Decision.DENY, ("rule",))
