@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simulations.fleet import FleetWorld
     from simulations.site import Moment, Site
 
-MOST_POINTS = 240
+MOST_POINTS = 600
 """Moments per target that a report keeps; neighbours are merged."""
 MOST_TEXT = 500
 SHOWN = (
