@@ -65,11 +65,11 @@ def holder_of(journal: Journal, target: str) -> Holder:
     taken = journal.last(kinds.TARGET_TAKEN_OVER, target=target)
     if taken is None:
         return "mendloop"
-    back = journal.last(kinds.TARGET_HANDED_BACK, target=target)
-    if back is None or back.seq < taken.seq:
-        return "person"
     accepted = journal.last(kinds.BASELINE_ACCEPTED, target=target)
-    return "mendloop" if accepted is not None and accepted.seq > back.seq else "returned"
+    if accepted is not None and accepted.seq > taken.seq:
+        return "mendloop"  # also when somebody else hands back once more
+    back = journal.last(kinds.TARGET_HANDED_BACK, target=target)
+    return "returned" if back is not None and back.seq > taken.seq else "person"
 
 
 def watch_hands(session: Session, served: Served, standing: Sequence[IncidentSummary]) -> bool:
