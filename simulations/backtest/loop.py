@@ -235,8 +235,8 @@ class Loop:
         self._note(arrived, "promote", version, trigger, reason, None)
 
     def _judge_shadow(self, arrived: int) -> None:
-        """Promote on proof that it is better by more than users notice; withdraw on the opposite,
-        or when the next volume of data is there."""
+        """Promote on proof that it is better, and on a mean that users notice; withdraw on proof
+        that it is not, or when the next volume of data is there."""
         trial = self._trial
         assert trial is not None
         number = self._committee.trial
@@ -254,7 +254,7 @@ class Loop:
         )
         needed = 0.0 if alarm is not None else self._tolerance
         new = self._recording.known(arrived) - self._trained_until
-        if bounds.low > needed:
+        if bounds.low > 0.0 and bounds.mean > needed:
             self._close_trial()
             self._patience = 1.0
             self._promote(arrived, number, VOLUME, f"{shown}: proved better")
