@@ -248,9 +248,12 @@ def test_two_targets_are_changed_one_after_the_other(tmp_path: Path) -> None:
     world = FleetWorld(scenario, tmp_path, seed=1)
     operator = MendloopOperator()
     operator.start(world)
-    while world.now_s < scenario.spec.world.duration.total_seconds():
+    end_s, released = scenario.spec.world.duration.total_seconds(), 0
+    while world.now_s < end_s and released < 2:
         world.advance(900.0)
         operator.tick()
+        outcomes = world.journal.events(kinds=[kinds.STEP_OUTCOME])
+        released = sum(e.payload["tool"] == "promote" for e in outcomes)
     moving: set[str] = set()
     done: list[str] = []
     for event in world.journal.events(kinds=[kinds.STEP_OUTCOME]):
