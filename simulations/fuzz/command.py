@@ -11,10 +11,18 @@ import click
 
 @click.command()
 @click.argument("case", type=click.Path(path_type=Path, exists=True), required=False)
-@click.option("--seeds", default=1000, show_default=True, help="How many seeds to play.")
+@click.option(
+    "--seeds",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many seeds to play.",
+)
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--minutes", default=0.0, help="Stop after so long; 0: when all seeds are played.")
-@click.option("--jobs", default=1, show_default=True, help="Processes that play.")
+@click.option(
+    "--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that play."
+)
 @click.option("--report", type=click.Path(path_type=Path), help="Folder for the cases found.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def fuzz(

@@ -47,6 +47,12 @@ CALMING: tuple[Doing, ...] = (
 )
 
 
+HARMLESS: frozenset[Doing] = frozenset(
+    {"counters-restart", "edit-elsewhere", "sleep", "stand-by", "jump-clock", "pause", "resume"}
+)
+"""Moves that call for no change at all."""
+
+
 class Played(Value):
     """What came of a case."""
 
@@ -141,6 +147,9 @@ class Play:
                 self._noisy_tick(tick)
             calm = self._calm() if not self._is_broken() else 0
             self.world.auditor.check_record()
+            if self.world.auditor.effects and self._is_healthy():
+                said = f"promise 10: nothing was wrong, and {self.world.auditor.effects[0]}"
+                self.world.auditor.broken.append(said)
         return Played(
             broken=tuple(dict.fromkeys([*self.world.auditor.broken, *self.defects])),
             injections=tuple(self.injector.made),
@@ -272,6 +281,11 @@ class Play:
             if not isinstance(error, sqlite3.OperationalError):
                 self.defects.append(f"defect: {error!r}")
         raise structlog.DropEvent
+
+    def _is_healthy(self) -> bool:
+        """Whether nothing happened that anything should be done about."""
+        moved = {move.do for move in self.spec.moves}
+        return moved <= HARMLESS and all(i.happening != "edit" for i in self.injector.made)
 
     def _is_broken(self) -> bool:
         return bool(self.world.auditor.broken or self.defects)
