@@ -36,7 +36,7 @@ def scoreboard(played: Sequence[Played], wall_s: float, command: str) -> str:
     parts = [
         "# Scoreboard",
         "",
-        "The last full rehearsal, written by",
+        "The last rehearsal, written by",
         "",
         f"    {command}",
         "",
