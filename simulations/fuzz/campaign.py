@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simulations.fuzz.case import FuzzCase
 from simulations.fuzz.draw import case_of
-from simulations.fuzz.play import Played, play
+from simulations.fuzz.play import Played, play, play_twice
 from simulations.fuzz.shrink import kind_of, shrink
 from tools.managed_model import Metadata
 from tools.values import Value
@@ -57,10 +57,9 @@ class Result(Value):
 def run_seed(seed: int) -> Result:
     """Play one seed; every so often twice."""
     case, chance = case_of(seed)
-    played = play(case, choose=chance)
-    if played.broken or seed % TWICE_EVERY:
-        return Result(seed=seed, played=played)
-    again = play(scheduled(case, played))
+    if seed % TWICE_EVERY:
+        return Result(seed=seed, played=play(case, choose=chance))
+    played, again = play_twice(case, chance)
     return Result(seed=seed, played=played, is_repeatable=again.digest == played.digest)
 
 

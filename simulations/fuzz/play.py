@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
@@ -300,3 +301,15 @@ def play(case: FuzzCase, **parts: Any) -> Played:
     """Play a case in a folder of its own."""
     with TemporaryDirectory(prefix="mendloop-fuzz-") as folder:
         return Play(case, Path(folder), **parts).run()
+
+
+def play_twice(case: FuzzCase, choose: Choice) -> tuple[Played, Played]:
+    """By chance, then from the schedule that it made. In one folder: its path stands in events,
+    and the names of later events follow from it."""
+    with TemporaryDirectory(prefix="mendloop-fuzz-") as folder:
+        place = Path(folder) / "world"
+        first = Play(case, place, choose=choose).run()
+        shutil.rmtree(place)
+        spec = case.spec.model_copy(update={"injections": first.injections})
+        again = case.model_copy(update={"spec": spec})
+        return first, Play(again, place).run()

@@ -13,11 +13,11 @@ from agents.contract import Call, Receipt
 from agents.deployer.shifting import StartCanary
 from agents.memory import TargetMemory
 from agents.ports import Desk
-from simulations.fuzz.campaign import run, scheduled
+from simulations.fuzz.campaign import run
 from simulations.fuzz.case import CaseSpec, FuzzCase, Injection, Move
 from simulations.fuzz.command import fuzz
 from simulations.fuzz.draw import case_of
-from simulations.fuzz.play import play
+from simulations.fuzz.play import play, play_twice
 from simulations.fuzz.shrink import minimal, shrink
 from tools.documents import parse_document
 from tools.errors import Invalid
@@ -63,9 +63,8 @@ def test_a_quick_campaign_breaks_no_promise(tmp_path: Path) -> None:
 def test_what_chance_did_plays_again_from_its_schedule_byte_for_byte(seed: int) -> None:
     """Promise 11, and what makes a finding worth keeping."""
     drawn, chance = case_of(seed)
-    played = play(drawn, choose=chance)
+    played, again = play_twice(drawn, chance)
 
-    again = play(scheduled(drawn, played))
     assert again == played
 
 
