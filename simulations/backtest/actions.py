@@ -25,6 +25,8 @@ class Served:
     """What mendloop served, per row from the start on, and what it did."""
 
     predicted: list[Floats] = field(default_factory=list)
+    by_champion: list[Floats] = field(default_factory=list)
+    """What the newest promoted version alone would have answered."""
     actions: list[Action] = field(default_factory=list)
     tried: int = 0
     promotions: int = 0

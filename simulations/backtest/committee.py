@@ -48,6 +48,9 @@ class Answer:
     """Number of that version."""
     each: dict[int, Floats]
     """Of every member: one prediction per way of correcting its level, stacked."""
+    champion: Floats
+    """Of the newest version that takes part, by itself and as it was fitted: what one server of one
+    model would have answered."""
     alone: tuple[Floats, Floats] | None = None
     """The version under trial by itself, and the one before it by itself."""
 
@@ -108,7 +111,8 @@ class Committee:
         if self.trial and len(self.members) > 1:
             before, newest = (self._blend([m], each) for m in self.members[-2:])
             alone = (newest, before)
-        found = Answer(begin, end, served, other, self.trial, each, alone)
+        champion = each[(inside if self.is_shadow else self.members)[-1].number][0]
+        found = Answer(begin, end, served, other, self.trial, each, champion, alone)
         self.open.append(found)
         return found
 

@@ -76,7 +76,9 @@ class Loop:
         begin, rows = self._recording.start, self._recording.rows
         while begin < rows:
             end = min(begin + self.window, rows)
-            self._served.predicted.append(self._committee.answer(begin, end).served)
+            given = self._committee.answer(begin, end)
+            self._served.predicted.append(given.served)
+            self._served.by_champion.append(given.champion)
             for answer in self._committee.mature(end):
                 self._learn(answer)
             if end < rows:

@@ -66,6 +66,10 @@ def verdict(outcome: Outcome) -> str:
         f" ({outcome.promotions} promoted, {outcome.rollbacks} rolled back); {than} the best of the"
         f" others{by}: {best.name}, {value:.4f} with {best.retrains}."
     )
+    said += (
+        f" The newest version alone, as production serves today: {outcome.by_champion:.4f};"
+        " the rest is the blend with the versions kept warm."
+    )
     name, trivial = max(
         ((n, float(m.mean())) for n, m in outcome.trivial.items()), key=lambda t: sign * t[1]
     )

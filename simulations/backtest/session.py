@@ -33,6 +33,8 @@ class Outcome:
     """``namespace/name`` of the managed model."""
     marks: Floats
     """Per row from the start on, of what mendloop served."""
+    champion_marks: Floats
+    """The same, had the newest promoted version answered alone, as production serves today."""
     window: int
     tried: int
     promotions: int
@@ -48,6 +50,11 @@ class Outcome:
         """The figure of what was served."""
         return float(self.marks.mean())
 
+    @property
+    def by_champion(self) -> float:
+        """The figure of the newest promoted version alone."""
+        return float(self.champion_marks.mean())
+
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` prints; times in seconds."""
         return {
@@ -55,6 +62,7 @@ class Outcome:
             "task": self.recording.task.value,
             "metric": metric_of(self.recording.task),
             "served": round(self.served, 6),
+            "served_by_champion": round(self.by_champion, 6),
             "retrains_tried": self.tried,
             "promotions": self.promotions,
             "rollbacks": self.rollbacks,
@@ -101,6 +109,7 @@ def run_backtest(
         recording=recording,
         target=managed.target,
         marks=marks(recording, np.concatenate(served.predicted), recording.start),
+        champion_marks=marks(recording, np.concatenate(served.by_champion), recording.start),
         window=served.window,
         tried=served.tried,
         promotions=served.promotions,

@@ -120,6 +120,7 @@ def test_json_says_exactly_what_is_documented(made: Make) -> None:
         "task",
         "metric",
         "served",
+        "served_by_champion",
         "retrains_tried",
         "promotions",
         "rollbacks",
