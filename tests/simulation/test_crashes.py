@@ -75,8 +75,8 @@ def thaw_later(world: World) -> None:
 SCENARIOS = {
     s.name: s
     for s in (
-        Scenario("release", good_release, sample=32),
-        Scenario("bad-release", bad_release, sample=16),
+        Scenario("release", good_release, sample=16),
+        Scenario("bad-release", bad_release, sample=10),
         Scenario(
             "switch-back",
             worse_release,
