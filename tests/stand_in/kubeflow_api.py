@@ -83,6 +83,7 @@ def kubeflow_api() -> Iterator[tuple[str, Pipelines]]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body go in two writes
     known: Pipelines
 
     def do_GET(self) -> None:

@@ -152,6 +152,7 @@ def api_server(cluster: Cluster | None = None) -> Iterator[tuple[str, Cluster]]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body go in two writes
     cluster: Cluster
 
     def do_GET(self) -> None:
