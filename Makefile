@@ -26,8 +26,8 @@ $(STAMP): pyproject.toml uv.lock | $(UV)
 demo: $(STAMP) ## Close the loop on real flights, on this machine.
 	@$(RUN)/mendloop demo
 
-test: $(STAMP) ## Run the tests.
-	@$(RUN)/pytest
+test: $(STAMP) ## Run the tests, a file at a time on every core.
+	@$(RUN)/pytest -n auto --dist loadfile
 
 check: $(STAMP) ## Linters, types, import contracts, lock file.
 	@$(RUN)/ruff check .
