@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ FORMAT = 2
 
 BUSY_TIMEOUT_S = 5.0
 """A commit takes milliseconds; a writer that waits longer stands before something stuck."""
+_POLL_S = 0.01
 
 _EVENTS = """
 CREATE TABLE events (
@@ -117,9 +119,11 @@ def _checked(connection: sqlite3.Connection, path: str) -> sqlite3.Connection:
 
 def _identify(connection: sqlite3.Connection, path: str) -> int:
     """The format of the journal, 0 for an empty database. Raises Invalid for anything else."""
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    # One statement, one moment: another process may be making the journal just now.
+    application, version, tables = connection.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)"
+        " FROM pragma_application_id, pragma_user_version"
+    ).fetchone()
     if application == 0 and version == 0 and tables == 0:
         return 0
     if application != APPLICATION_ID:
@@ -129,13 +133,12 @@ def _identify(connection: sqlite3.Connection, path: str) -> int:
             f"{path} has journal format {version}, this mendloop knows up to {FORMAT}; "
             "use the newer mendloop that wrote it"
         )
-    return version
+    return int(version)
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
     version = _identify(connection, path)
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        connection.execute("PRAGMA journal_mode = WAL")
+    _use_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous = FULL")
     if version < FORMAT:
         connection.execute("BEGIN IMMEDIATE")
@@ -151,6 +154,23 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Two processes that make a journal at once stand in each other's way, and here SQLite gives up
+    at once instead of waiting."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
+                return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy:
+                raise
+        if time.monotonic() >= deadline:
+            raise Unavailable("the journal cannot be switched to a write-ahead log; who holds it?")
+        time.sleep(_POLL_S)
 
 
 def _create(connection: sqlite3.Connection) -> None:
