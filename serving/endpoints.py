@@ -10,6 +10,7 @@ import json
 import re
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -36,7 +37,7 @@ class _Gone(Exception):
     """The client closed the connection before its body was whole."""
 
 
-class _Endpoint:
+class _Endpoint(ABC):
     """Reads a request, answers it or says what is wrong, and counts it."""
 
     path = ""
@@ -81,9 +82,9 @@ class _Endpoint:
         except Unavailable as error:
             return _failed(HTTPStatus.SERVICE_UNAVAILABLE, "(model)", "a free model", str(error))
 
+    @abstractmethod
     async def answer(self, request_id: str, body: bytes) -> str:
         """The JSON answer to a body. Raises RequestRefused, PredictionFailed or Unavailable."""
-        raise NotImplementedError
 
     def _answer_of(self, request_id: str, probability: float) -> str:
         return (

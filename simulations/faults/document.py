@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -88,17 +89,17 @@ class RowFault(FaultDocument):
     order: ClassVar[int]
     """When among the changes of the table it is applied (``simulations/records.py``)."""
 
+    @abstractmethod
     def change(self, table: Table, strength: Floats) -> None:
         """Change the table; replace columns, never write into them."""
-        raise NotImplementedError
 
 
 class ServingFault(FaultDocument):
     """A fault of how servers answer, for as long as it lasts."""
 
+    @abstractmethod
     def serve(self, behaviour: Behaviour, strength: float, site: Site, version: str) -> Behaviour:
         """How the version's server behaves under it."""
-        raise NotImplementedError
 
 
 class MomentFault(FaultDocument):
@@ -107,9 +108,9 @@ class MomentFault(FaultDocument):
     is_latent: ClassVar[bool] = False
     """Whether it lies in wait for something that an operator does: nothing is wrong until then."""
 
+    @abstractmethod
     def begin(self, site: Site) -> None:
         """It happens."""
-        raise NotImplementedError
 
     def finish(self, site: Site) -> None:
         """It is over; nothing to do for what cannot be taken back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -33,9 +34,9 @@ class VersionFault(ServingFault):
             return behaviour
         return self.spoil(behaviour, strength)
 
+    @abstractmethod
     def spoil(self, behaviour: Behaviour, strength: float) -> Behaviour:
         """How a server behaves that it hits."""
-        raise NotImplementedError
 
 
 class Miscalibration(VersionFault):
