@@ -6,3 +6,5 @@ from hypothesis import settings
 
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+pytest_plugins = ["tests.stand_in.postgres"]
