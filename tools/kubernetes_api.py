@@ -7,62 +7,49 @@ Nothing is retried here: whether a write may be repeated is known above.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from tools.errors import Conflict, Invalid, MendloopError, Refused, Unavailable, Uncertain
+from tools.errors import Invalid, Unavailable
+from tools.kubernetes_errors import Exists as Exists
+from tools.kubernetes_errors import Gone as Gone
+from tools.kubernetes_errors import NotAsRead as NotAsRead
+from tools.kubernetes_errors import NotFound as NotFound
+from tools.kubernetes_errors import translated
+from tools.kubernetes_kinds import AUTOSCALER as AUTOSCALER
+from tools.kubernetes_kinds import CONFIG_MAP as CONFIG_MAP
+from tools.kubernetes_kinds import DEPLOYMENT as DEPLOYMENT
+from tools.kubernetes_kinds import DESTINATION_RULE as DESTINATION_RULE
+from tools.kubernetes_kinds import LEASE as LEASE
+from tools.kubernetes_kinds import POD as POD
+from tools.kubernetes_kinds import POD_DISRUPTION_BUDGET as POD_DISRUPTION_BUDGET
+from tools.kubernetes_kinds import SERVICE as SERVICE
+from tools.kubernetes_kinds import VIRTUAL_SERVICE as VIRTUAL_SERVICE
+from tools.kubernetes_kinds import Kind as Kind
+from tools.kubernetes_watch import Watch
 from tools.traffic import JsonPatch
-from tools.values import Value
 
 Body = dict[str, Any]
 FIELD_MANAGER = "mendloop"
 _CONNECT_S = 3
 _READ_S = 10
 _JSON = "application/json"
-_TRANSIENT = (408, 429, 500, 502, 503, 504)
+_PAGE = 500
+"""Objects per answer of a list, as client-go asks for them."""
+OnWrite = Callable[[Kind, str, str], None]
+"""Called with kind, namespace and name of every write that may have taken effect."""
 
 
-class Kind(Value):
-    """A kind of object: ``apiVersion`` is ``group/version``, or ``version`` for the core group."""
+@dataclass(frozen=True)
+class Listing:
+    """Every object of a kind, all as of one revision, from which a watch goes on."""
 
-    group: str
-    version: str
-    kind: str
-    plural: str
-
-    @property
-    def api_version(self) -> str:
-        """As documents say it."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def path(self, namespace: str, name: str = "") -> str:
-        """The URL path of one object, or of all in the namespace."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        return f"{root}/namespaces/{namespace}/{self.plural}" + (f"/{name}" if name else "")
-
-
-LEASE = Kind(group="coordination.k8s.io", version="v1", kind="Lease", plural="leases")
-CONFIG_MAP = Kind(group="", version="v1", kind="ConfigMap", plural="configmaps")
-SERVICE = Kind(group="", version="v1", kind="Service", plural="services")
-POD = Kind(group="", version="v1", kind="Pod", plural="pods")
-DEPLOYMENT = Kind(group="apps", version="v1", kind="Deployment", plural="deployments")
-AUTOSCALER = Kind(
-    group="autoscaling",
-    version="v2",
-    kind="HorizontalPodAutoscaler",
-    plural="horizontalpodautoscalers",
-)
-POD_DISRUPTION_BUDGET = Kind(
-    group="policy", version="v1", kind="PodDisruptionBudget", plural="poddisruptionbudgets"
-)
-VIRTUAL_SERVICE = Kind(
-    group="networking.istio.io", version="v1", kind="VirtualService", plural="virtualservices"
-)
-DESTINATION_RULE = Kind(
-    group="networking.istio.io", version="v1", kind="DestinationRule", plural="destinationrules"
-)
+    items: list[Body]
+    revision: str
 
 
 class KubernetesApi:
@@ -71,6 +58,11 @@ class KubernetesApi:
     def __init__(self, client: Any) -> None:
         """``client``: a ``kubernetes.client.ApiClient``; see ``connect`` and ``at``."""
         self._client = client
+        self._listeners: list[OnWrite] = []
+
+    def on_write(self, listener: OnWrite) -> None:
+        """Tell ``listener`` of every write from now on, right after it was sent."""
+        self._listeners.append(listener)
 
     @classmethod
     def connect(cls, *, kubeconfig: str | None = None, context: str | None = None) -> KubernetesApi:
@@ -116,72 +108,150 @@ class KubernetesApi:
 
     def read(self, kind: Kind, namespace: str, name: str) -> Body:
         """One object. Raises NotFound."""
-        return self._call("GET", kind.path(namespace, name), what=_told(kind, namespace, name))
+        return self._call("GET", kind.path(namespace, name), what=kind.told(namespace, name))
 
     def list(self, kind: Kind, namespace: str, *, labels: str = "") -> list[Body]:
         """Every object of a kind in a namespace, by selector such as ``app=flights``."""
-        query = [("labelSelector", labels)] if labels else []
-        where = _told(kind, namespace)
-        return list(
-            self._call("GET", kind.path(namespace), what=where, query=query).get("items") or []
-        )
+        return self.listing(kind, namespace, labels=labels).items
+
+    def listing(self, kind: Kind, namespace: str, *, labels: str = "") -> Listing:
+        """The same, with the revision that it shows; read page by page.
+
+        Raises Gone when it took so long that the server forgot that revision.
+        """
+        items: list[Body] = []
+        token = ""
+        while True:
+            query = [("limit", str(_PAGE))]
+            query += [("labelSelector", labels)] if labels else []
+            query += [("continue", token)] if token else []
+            where = kind.told(namespace)
+            found = self._call("GET", kind.path(namespace), what=where, query=query)
+            for item in found.get("items") or []:  # built-in kinds leave these two out of lists
+                item.setdefault("apiVersion", kind.api_version)
+                item.setdefault("kind", kind.kind)
+                items.append(item)
+            meta = found.get("metadata") or {}
+            token = meta.get("continue") or ""
+            if not token:
+                return Listing(items, str(meta.get("resourceVersion") or ""))
+
+    def watch(
+        self,
+        kind: Kind,
+        namespace: str,
+        *,
+        revision: str,
+        labels: str = "",
+        timeout_s: int,
+        grace_s: float = _READ_S,
+    ) -> Watch:
+        """What happens after ``revision``, until the server ends it after ``timeout_s``."""
+        query = [("watch", "true"), ("allowWatchBookmarks", "true")]
+        query += [("resourceVersion", revision), ("timeoutSeconds", str(timeout_s))]
+        query += [("labelSelector", labels)] if labels else []
+        what = f"watch of {kind.told(namespace)}"
+        with translated(what, is_write=False):
+            response = self._client.call_api(
+                kind.path(namespace),
+                "GET",
+                query_params=query,
+                header_params={"Accept": _JSON},
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=(_CONNECT_S, timeout_s + grace_s),
+            )
+        return Watch(response, what)
 
     def create(self, kind: Kind, body: Body) -> Body:
         """A new object. Raises Exists when there is one of this name."""
-        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-        return self._call(
-            "POST", kind.path(namespace), what=_told(kind, namespace, name), body=body
-        )
+        namespace, name = _named(body)
+        with self._telling(kind, namespace, name):
+            what = kind.told(namespace, name)
+            return self._call("POST", kind.path(namespace), what=what, body=body)
 
     def replace(self, kind: Kind, body: Body) -> Body:
         """Write the whole object if it still has its ``resourceVersion``; else Conflict."""
-        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-        path = kind.path(namespace, name)
-        return self._call("PUT", path, what=_told(kind, namespace, name), body=body)
+        namespace, name = _named(body)
+        with self._telling(kind, namespace, name):
+            path = kind.path(namespace, name)
+            return self._call("PUT", path, what=kind.told(namespace, name), body=body)
 
     def patch(self, kind: Kind, namespace: str, name: str, operations: JsonPatch) -> Body:
         """Apply RFC 6902 operations, all or none; NotAsRead where a test or a path fails."""
-        return self._call(
-            "PATCH",
-            kind.path(namespace, name),
-            what=_told(kind, namespace, name),
-            body=[dict(operation) for operation in operations],
-            content="application/json-patch+json",
-        )
+        with self._telling(kind, namespace, name):
+            return self._call(
+                "PATCH",
+                kind.path(namespace, name),
+                what=kind.told(namespace, name),
+                body=[dict(operation) for operation in operations],
+                content="application/json-patch+json",
+            )
 
     def apply(self, kind: Kind, body: Body, *, force: bool = False) -> Body:
         """Server-side apply as ``mendloop``: owns exactly the fields in ``body``.
 
         Raises Conflict where another manager owns a field with another value, unless forced.
         """
-        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+        namespace, name = _named(body)
         query = [("fieldManager", FIELD_MANAGER), ("force", "true" if force else "false")]
-        return self._call(
-            "PATCH",
-            kind.path(namespace, name),
-            what=_told(kind, namespace, name),
-            body=body,
-            content="application/apply-patch+yaml",
-            query=query,
-        )
+        with self._telling(kind, namespace, name):
+            return self._call(
+                "PATCH",
+                kind.path(namespace, name),
+                what=kind.told(namespace, name),
+                body=body,
+                content="application/apply-patch+yaml",
+                query=query,
+            )
 
     def patch_status(self, kind: Kind, namespace: str, name: str, status: Body) -> Body:
-        """Merge into the object's status, which is written apart from its spec."""
-        return self._call(
-            "PATCH",
-            f"{kind.path(namespace, name)}/status",
-            what=_told(kind, namespace, name),
-            body={"status": status},
-            content="application/merge-patch+json",
-        )
+        """Merge into the object's status, which is written apart from its spec; lists are
+        replaced, and a field that is None goes (RFC 7396)."""
+        with self._telling(kind, namespace, name):
+            return self._call(
+                "PATCH",
+                f"{kind.path(namespace, name)}/status",
+                what=kind.told(namespace, name),
+                body={"status": status},
+                content="application/merge-patch+json",
+            )
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """Remove an object; one that is gone already is no error."""
         try:
-            what = _told(kind, namespace, name)
-            self._call("DELETE", kind.path(namespace, name), what=what)
+            with self._telling(kind, namespace, name):
+                what = kind.told(namespace, name)
+                self._call("DELETE", kind.path(namespace, name), what=what)
         except NotFound:
             return
+
+    def server_time(self) -> datetime:
+        """The API server's clock, to the second, from the Date header of an answer."""
+        with translated("API server's clock", is_write=False):
+            headers = self._client.call_api(
+                "/version",
+                "GET",
+                header_params={"Accept": _JSON},
+                auth_settings=["BearerToken"],
+                response_type="object",
+                _request_timeout=(_CONNECT_S, _READ_S),
+            )[2]
+        told = next((value for name, value in headers.items() if name.lower() == "date"), "")
+        try:
+            return parsedate_to_datetime(told)
+        except ValueError as error:
+            raise Unavailable("the API server's answer bears no Date") from error
+
+    @contextmanager
+    def _telling(self, kind: Kind, namespace: str, name: str) -> Iterator[None]:
+        """Whatever came of it, those who keep copies must not trust them now."""
+        try:
+            yield
+        finally:
+            for listener in self._listeners:
+                listener(kind, namespace, name)
 
     def _call(
         self,
@@ -193,7 +263,7 @@ class KubernetesApi:
         content: str = _JSON,
         query: Sequence[tuple[str, str]] = (),
     ) -> Body:
-        with _translated(what, is_write=method != "GET"):
+        with translated(what, is_write=method != "GET"):
             found, _, _ = self._client.call_api(
                 path,
                 method,
@@ -209,18 +279,6 @@ class KubernetesApi:
         return found
 
 
-class NotFound(Invalid):
-    """There is no such object."""
-
-
-class Exists(Invalid):
-    """There is one of this name already."""
-
-
-class NotAsRead(Invalid):
-    """A patch does not fit the object: a test failed, a path is missing, or a schema forbids it."""
-
-
 def _client(settings: Any) -> Any:
     from kubernetes import client
 
@@ -228,66 +286,6 @@ def _client(settings: Any) -> Any:
     return client.ApiClient(settings)
 
 
-@contextmanager
-def _translated(what: str, *, is_write: bool) -> Iterator[None]:
-    from kubernetes.client.exceptions import ApiException
-    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
-
-    try:
-        yield
-    except ApiException as error:
-        raise _meaning(error, what, is_write=is_write) from error
-    except (NewConnectionError, ConnectTimeoutError) as error:
-        raise Unavailable(f"{what}: the API server cannot be reached: {error}") from error
-    except (HTTPError, ValueError) as error:
-        if is_write:
-            raise Uncertain(f"{what}: the answer was lost: {error}; read it again") from error
-        raise Unavailable(f"{what}: no whole answer from the API server: {error}") from error
-
-
-def _meaning(error: Any, what: str, *, is_write: bool) -> MendloopError:
-    reason, message = _said(error)
-    told = f"{what}: {message}"
-    match error.status:
-        case 404:
-            return NotFound(told)
-        case 409 if reason == "AlreadyExists":
-            return Exists(told)
-        case 409:
-            return Conflict(told)
-        case 410:
-            return Conflict(told)
-        case 401:
-            return Refused(f"{told}; the API server does not accept the credentials: renew them")
-        case 403:
-            return Refused(f"{told}; grant it to mendloop's service account")
-        case 429:
-            return Unavailable(told, retry_after_s=_retry_after_s(error))
-        case code if code in _TRANSIENT or code >= 500:
-            if is_write:  # a time-out of the store behind the server: it may have been written
-                return Uncertain(f"{told}; it may have been written, read it again")
-            return Unavailable(told, retry_after_s=_retry_after_s(error))
-        case 422:
-            return NotAsRead(told)
-        case _:
-            return Invalid(told)
-
-
-def _said(error: Any) -> tuple[str, str]:
-    """(reason, message) of the Status object, or of whatever stands in its place."""
-    try:
-        status = json.loads(error.body or "")
-        return str(status.get("reason", "")), str(status.get("message", error.reason))
-    except (ValueError, AttributeError):
-        return "", f"{error.status} {error.reason}"
-
-
-def _retry_after_s(error: Any) -> float:
-    try:
-        return float((error.headers or {}).get("Retry-After", 1.0))
-    except ValueError:
-        return 1.0
-
-
-def _told(kind: Kind, namespace: str, name: str = "") -> str:
-    return f"{kind.kind} {namespace}/{name}" if name else f"{kind.plural} in {namespace}"
+def _named(body: Body) -> tuple[str, str]:
+    """Namespace (empty for kinds that have none) and name."""
+    return body["metadata"].get("namespace", ""), body["metadata"]["name"]

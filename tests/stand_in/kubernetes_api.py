@@ -1,13 +1,14 @@
 """A Kubernetes API server small enough to read, for tests where no real one runs.
 
 It keeps what clients rely on: revisions and 409, JSON patch with 422 on a failed test, merge patch,
-server-side apply with owners and conflicts, field and label selectors, watches with bookmarks, and
-410 Gone for a revision that was compacted. It validates no schema and runs no controller: a test
-plays the kubelet by writing status.
+server-side apply with owners and conflicts, status subresources, lists in pages, field and label
+selectors, watches with bookmarks, and 410 Gone for a revision that was compacted. It validates what
+has a custom resource definition and runs no controller: a test plays the kubelet by writing status.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
@@ -16,7 +17,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,113 +24,17 @@ from urllib.parse import parse_qs, urlsplit
 import jsonpatch
 from jsonpointer import JsonPointerException
 
+from tests.stand_in.kubernetes_cluster import GROUPS as GROUPS
+from tests.stand_in.kubernetes_cluster import Body, Entry, Key, Place
+from tests.stand_in.kubernetes_cluster import Cluster as Cluster
+from tests.stand_in.kubernetes_cluster import Failure as Failure
 from tests.stand_in.server_side_apply import OwnedElsewhere, apply
 
-Body = dict[str, Any]
-GROUPS = {
-    "": ("v1",),
-    "apps": ("v1",),
-    "autoscaling": ("v2",),
-    "policy": ("v1",),
-    "coordination.k8s.io": ("v1",),
-    "networking.istio.io": ("v1", "v1beta1"),
-    "authorization.k8s.io": ("v1",),
-    "mendloop.dev": ("v1alpha1",),
-}
 _PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>v[^/]+)"
     r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[^/]+)"
     r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>status|scale))?$"
 )
-
-
-@dataclass(frozen=True)
-class Failure(Exception):
-    """What the API answers instead of an object."""
-
-    code: int
-    reason: str
-    message: str
-
-    def body(self) -> Body:
-        """The Status object."""
-        return {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "status": "Failure",
-            "code": self.code,
-            "reason": self.reason,
-            "message": self.message,
-        }
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which objects a request is about."""
-
-    group: str
-    version: str
-    namespace: str
-    plural: str
-    name: str
-    sub: str
-
-    @property
-    def key(self) -> tuple[str, str, str, str]:
-        """Where the object is stored, whatever version it is read in."""
-        return (self.group, self.plural, self.namespace, self.name)
-
-
-@dataclass
-class Cluster:
-    """The objects, and what happened to them."""
-
-    groups: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(GROUPS))
-    objects: dict[tuple[str, str, str, str], Body] = field(default_factory=dict)
-    log: list[tuple[int, str, tuple[str, str, str, str], Body]] = field(default_factory=list)
-    revision: int = 1
-    compacted: int = 0
-    """Watches from before this revision get 410 Gone."""
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    fault: Callable[[str, str], Failure | None] = lambda method, path: None
-    """Asked before every request with its method and path."""
-    allowed: Callable[[Body], bool] = lambda attributes: True
-    """Answers SelfSubjectAccessReviews."""
-    requests: list[tuple[str, str]] = field(default_factory=list)
-
-    def compact(self) -> None:
-        """Forget the history so far."""
-        with self.changed:
-            self.compacted = self.revision
-
-    def put(self, key: tuple[str, str, str, str], body: Body) -> Body:
-        """Store an object at a new revision, telling those who watch."""
-        with self.changed:
-            is_new = key not in self.objects
-            self.revision += 1
-            stored = copy.deepcopy(body)
-            meta = stored.setdefault("metadata", {})
-            meta["resourceVersion"] = str(self.revision)
-            if is_new:
-                meta.setdefault("uid", str(uuid.uuid4()))
-                meta.setdefault("generation", 1)
-            elif stored.get("spec") != self.objects[key].get("spec"):
-                meta["generation"] = meta.get("generation", 1) + 1
-            self.objects[key] = stored
-            self._tell("ADDED" if is_new else "MODIFIED", key, stored)
-            return copy.deepcopy(stored)
-
-    def remove(self, key: tuple[str, str, str, str]) -> None:
-        """Take an object away."""
-        with self.changed:
-            self.revision += 1
-            gone = self.objects.pop(key)
-            gone["metadata"]["resourceVersion"] = str(self.revision)
-            self._tell("DELETED", key, gone)
-
-    def _tell(self, kind: str, key: tuple[str, str, str, str], body: Body) -> None:
-        self.log.append((self.revision, kind, key, copy.deepcopy(body)))
-        self.changed.notify_all()
 
 
 @contextmanager
@@ -183,8 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             failure = self.cluster.fault(self.command, self.path)
             if failure is not None:
                 raise failure
-            groups = _discovery(self.cluster, url.path)
-            found = groups or work(
+            told = _discovery(self.cluster, url.path)
+            found = told or work(
                 _place(self.cluster, url.path), query, json.loads(raw) if raw else None
             )
             if found is not None:
@@ -204,22 +108,32 @@ class _Handler(BaseHTTPRequestHandler):
         if place.name:
             return _read_as(self._existing(place), place)
         if query.get("watch") in ("1", "true"):
-            self._watch(place, query)
+            with contextlib.suppress(ConnectionError):  # whoever watched has gone
+                self._watch(place, query)
             return None
-        with self.cluster.changed:
-            items = [
-                _read_as(body, place)
-                for key, body in sorted(self.cluster.objects.items())
-                if _is_in(key, place) and _selected(body, query)
-            ]
-            revision = str(self.cluster.revision)
+        return self._page(place, query)
+
+    def _page(self, place: Place, query: dict[str, str]) -> Body:
+        cluster, token = self.cluster, query.get("continue", "")
+        with cluster.changed:
+            if token and token not in cluster.snapshots:
+                raise Failure(410, "Expired", "The provided continue parameter is too old")
+            items = cluster.snapshots.pop(token, None) if token else None
+            if items is None:
+                items = [
+                    _listed(_read_as(body, place), place)
+                    for key, body in sorted(cluster.objects.items())
+                    if _is_in(key, place) and _selected(body, query)
+                ]
+            revision = token.partition(".")[0] or str(cluster.revision)
+            limit = int(query.get("limit") or 0) or len(items)
+            meta: Body = {"resourceVersion": revision}
+            if len(items) > limit:
+                meta["continue"] = f"{revision}.{uuid.uuid4()}"
+                meta["remainingItemCount"] = len(items) - limit
+                cluster.snapshots[meta["continue"]] = items[limit:]
         version = f"{place.group}/{place.version}".lstrip("/")
-        return {
-            "kind": "List",
-            "apiVersion": version,
-            "metadata": {"resourceVersion": revision},
-            "items": items,
-        }
+        return {"kind": "List", "apiVersion": version, "metadata": meta, "items": items[:limit]}
 
     def _post(self, place: Place, query: dict[str, str], body: Any) -> Body:
         if place.plural == "selfsubjectaccessreviews":
@@ -230,17 +144,19 @@ class _Handler(BaseHTTPRequestHandler):
         with self.cluster.changed:
             if made.key in self.cluster.objects:
                 raise Failure(409, "AlreadyExists", f'{place.plural} "{name}" already exists')
-            body["metadata"]["namespace"] = place.namespace
-            return _read_as(self.cluster.put(made.key, body), made)
+            if place.namespace:
+                body["metadata"]["namespace"] = place.namespace
+            return self._stored(made, body, None)
 
     def _put(self, place: Place, query: dict[str, str], body: Any) -> Body:
         with self.cluster.changed:
             standing = self._existing(place)
             stated = body["metadata"].get("resourceVersion", "")
+            if not stated and place.group not in ("", "apps"):
+                raise Failure(422, "Invalid", "metadata.resourceVersion: must be specified")
             if stated and stated != standing["metadata"]["resourceVersion"]:
                 raise _conflict(place)
-            after = {**standing, "status": body.get("status")} if place.sub == "status" else body
-            return _read_as(self.cluster.put(place.key, after), place)
+            return self._stored(place, body, standing)
 
     def _patch(self, place: Place, query: dict[str, str], body: Any) -> Body:
         kind = self.headers.get("Content-Type", "").partition(";")[0]
@@ -259,18 +175,30 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Failure(415, "UnsupportedMediaType", f"cannot patch with {kind!r}")
             if after["metadata"].get("name") != place.name:
                 raise Failure(422, "Invalid", "metadata.name: field is immutable")
-            return _read_as(self.cluster.put(place.key, after), place)
+            return self._stored(place, after, standing)
 
     def _apply(self, place: Place, query: dict[str, str], body: Body) -> Body:
         owner = query.get("fieldManager", "")
         if not owner:
             raise Failure(400, "BadRequest", "fieldManager is required for apply patch")
         standing = self.cluster.objects.get(place.key)
-        body.setdefault("metadata", {})["namespace"] = place.namespace
+        if place.namespace:
+            body.setdefault("metadata", {})["namespace"] = place.namespace
         try:
             after = apply(standing, body, owner, force=query.get("force") == "true")
         except OwnedElsewhere as error:
             raise Failure(409, "Conflict", f"Apply failed with conflicts: {error}") from error
+        return self._stored(place, after, standing)
+
+    def _stored(self, place: Place, wanted: Body, standing: Body | None) -> Body:
+        """What a write leaves: the status to its subresource, all else to the main one."""
+        after = copy.deepcopy(wanted)
+        if place.sub == "status" and standing is not None:
+            after = {**standing, "status": after.get("status", {})}
+        elif self.cluster.has_status(place.key):
+            after.pop("status", None)
+            if standing is not None and "status" in standing:
+                after["status"] = standing["status"]
         return _read_as(self.cluster.put(place.key, after), place)
 
     def _delete(self, place: Place, query: dict[str, str], _: Any) -> Body:
@@ -290,34 +218,71 @@ class _Handler(BaseHTTPRequestHandler):
         deadline = time.monotonic() + float(query.get("timeoutSeconds", 60))
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Connection", "close")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.close_connection = True
-        if seen < cluster.compacted:
+        with cluster.changed:
+            cuts, is_gone = cluster.broken, 0 < seen < cluster.compacted
+            standing = [] if seen else sorted(cluster.objects.items())
+            seen = seen or cluster.revision
+        if is_gone:
             gone = Failure(410, "Expired", f"too old resource version: {seen}")
             self._say({"type": "ERROR", "object": gone.body()})
-            return
-        while time.monotonic() < deadline:
+        for key, body in standing:
+            if _is_in(key, place) and _selected(body, query):
+                self._say({"type": "ADDED", "object": _read_as(body, place)})
+        while time.monotonic() < deadline and not is_gone:
             with cluster.changed:
-                fresh = [entry for entry in cluster.log if entry[0] > seen]
+                fresh = [entry for entry in cluster.log if entry.revision > seen]
+                if cluster.broken > cuts:
+                    self.close_connection = True
+                    return
                 if not fresh:
                     cluster.changed.wait(min(0.1, max(0.0, deadline - time.monotonic())))
-                    continue
-            for revision, kind, key, body in fresh:
-                seen = revision
-                if _is_in(key, place) and _selected(body, query):
-                    self._say({"type": kind, "object": _read_as(body, place)})
-            if query.get("allowWatchBookmarks") == "true":
-                mark = {"kind": "Bookmark", "metadata": {"resourceVersion": str(seen)}}
-                self._say({"type": "BOOKMARK", "object": mark})
+            for entry in fresh:
+                seen = entry.revision
+                event = _event(entry, place, query)
+                if event is not None:
+                    self._say(event)
+        if query.get("allowWatchBookmarks") == "true" and not is_gone:
+            meta = {"resourceVersion": str(seen), "creationTimestamp": None}
+            version = f"{place.group}/{place.version}".lstrip("/")
+            mark = {"kind": "Bookmark", "apiVersion": version, "metadata": meta}
+            self._say({"type": "BOOKMARK", "object": mark})
+        self.wfile.write(b"0\r\n\r\n")
 
     def _say(self, event: Body) -> None:
-        self.wfile.write(json.dumps(event).encode() + b"\n")
+        line = json.dumps(event).encode() + b"\n"
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.flush()
 
 
+def _event(entry: Entry, place: Place, query: dict[str, str]) -> Body | None:
+    """What somebody who selects sees: an object that no longer fits is gone to them."""
+    if not _is_in(entry.key, place):
+        return None
+    is_there = entry.after is not None and _selected(entry.after, query)
+    was_there = entry.before is not None and _selected(entry.before, query)
+    if is_there and entry.after is not None:
+        kind = "MODIFIED" if was_there else "ADDED"
+        return {"type": kind, "object": _read_as(entry.after, place)}
+    if not was_there or entry.before is None:
+        return None
+    gone = _read_as(entry.before, place)
+    gone["metadata"]["resourceVersion"] = str(entry.revision)
+    return {"type": "DELETED", "object": gone}
+
+
+def _listed(body: Body, place: Place) -> Body:
+    """Lists of built-in kinds leave out what all their items have in common."""
+    if "." in place.group and not place.group.endswith("k8s.io"):
+        return body
+    return {name: value for name, value in body.items() if name not in ("kind", "apiVersion")}
+
+
 def _discovery(cluster: Cluster, path: str) -> Body | None:
-    """``/apis/GROUP``: the versions in which a group is served."""
+    """``/version``, and ``/apis/GROUP``: the versions in which a group is served."""
+    if path == "/version":
+        return {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
     group = path.removeprefix("/apis/")
     if not path.startswith("/apis/") or "/" in group or group not in cluster.groups:
         return None
@@ -332,7 +297,7 @@ def _place(cluster: Cluster, path: str) -> Place:
     return Place(**{name: value or "" for name, value in found.groupdict().items()})
 
 
-def _is_in(key: tuple[str, str, str, str], place: Place) -> bool:
+def _is_in(key: Key, place: Place) -> bool:
     return key[:2] == (place.group, place.plural) and place.namespace in ("", key[2])
 
 
