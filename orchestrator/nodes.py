@@ -109,6 +109,8 @@ def plan(state: State, session: Session) -> State:
             chosen = _tidy(session, options) or chosen
     if isinstance(chosen, NoPlan):
         return said | _without_plan(state, session, chosen, options, held)
+    if not chosen.steps:  # cut off before this node, and the world mended itself meanwhile
+        return {"next": "observe", **said}
     names = [step.name for step in chosen.steps]
     if names != state.get("plan", [])[-len(names) :]:
         reporting.write_plan(session, state["incident"], chosen)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from stage import Play, Stage, closed, quick_world
 
+from orchestrator.goals import QUALITY_MET
 from orchestrator.journal import kinds
+from orchestrator.nodes import plan
 from simulations.faults import no_fault
 from simulations.releases import Release
 from simulations.world import LEASE_S, World
@@ -212,3 +214,21 @@ def test_a_record_that_was_held_up_until_another_owner_took_over_is_refused(tmp_
 
     assert len(heads) == 2
     assert heads[0] != heads[1] == world.journal.head()
+
+
+def test_a_thread_cut_off_before_its_plan_looks_again_where_the_goal_is_reached_by_now(
+    tmp_path: Path,
+) -> None:
+    """What was broken mended itself before the next owner came: an empty plan has no first step."""
+    world, stage = waiting_world(tmp_path)
+    controller = stage.controller(no_fault)
+    world.step()
+    controller.tick()
+    (session,) = controller._sessions.values()
+
+    change = plan(
+        {"incident": "inc-1", "goal": QUALITY_MET.name, "cause": "concept_drift"}, session
+    )
+
+    assert change["next"] == "observe"
+    assert "step" not in change
