@@ -25,6 +25,7 @@ from tools.kubernetes_api import (
     NotAsRead,
     NotFound,
 )
+from tools.kubernetes_cache import Reads
 from tools.kubernetes_readings import is_ready
 from tools.observed_share import ObservedShare
 from tools.route_store import document_name, shape_error
@@ -47,20 +48,24 @@ class IstioTraffic:
         *,
         share: ObservedShare | None = None,
         routed: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+        reads: Reads | None = None,
     ) -> None:
-        """``share`` tells from counted requests whether the proxies follow; without it nothing
+        """``reads`` answers those who observe, from copies perhaps; without it the API server does.
+        ``share`` tells from counted requests whether the proxies follow; without it nothing
         does, and ``applied`` stays unknown. ``routed``: (target, destination host) of the models
         whose traffic each ``namespace/name`` of a VirtualService carries."""
-        self._api = api
+        self._api, self._reads = api, reads or api
         self._istio = Istio(api)
         self._share = share
         self._routed = dict(routed or {})
-        self._version = ""
 
     def read(self, namespace: str, name: str) -> RouteDocument:
         """See Traffic."""
+        return self._document_of(self._reads, namespace, name)
+
+    def _document_of(self, reads: Reads, namespace: str, name: str) -> RouteDocument:
         try:
-            return _document(self._api.read(self._istio.of(VIRTUAL_SERVICE), namespace, name))
+            return _document(reads.read(self._istio.of(VIRTUAL_SERVICE), namespace, name))
         except NotFound as error:
             raise Invalid(
                 f"there is no VirtualService {namespace}/{name}; make one, or correct "
@@ -72,21 +77,22 @@ class IstioTraffic:
         namespace, name = document_name(body).split("/", 1)
         kind = self._istio.of(VIRTUAL_SERVICE)
         try:
-            return self.read(namespace, name)
+            return self._document_of(self._api, namespace, name)
         except Invalid:
             self._check(body, before=None)
         try:
             return _document(self._api.create(kind, {**body, "apiVersion": kind.api_version}))
         except Exists:
-            return self.read(namespace, name)
+            return self._document_of(self._api, namespace, name)
 
     def patch(
         self, namespace: str, name: str, operations: JsonPatch, *, resource_version: str
     ) -> RouteDocument:
         """See Traffic. Refused when a changed route leads to a version without a ready server."""
-        before = self.read(namespace, name)
+        before = self._document_of(self._api, namespace, name)
         where = f"VirtualService {namespace}/{name}"
         if before.resource_version != resource_version:
+            self._api.doubt(VIRTUAL_SERVICE, namespace, name)  # a copy that was behind
             raise Conflict(f"{where} is at {before.resource_version}, not {resource_version}")
         after = apply_patch(before.body, operations, name=where)
         self._check(after, before=before.body)
@@ -97,7 +103,8 @@ class IstioTraffic:
         except NotFound as error:
             raise Conflict(f"{where} was removed meanwhile") from error
         except NotAsRead as error:
-            if self.read(namespace, name).resource_version != resource_version:
+            now = self._document_of(self._api, namespace, name)
+            if now.resource_version != resource_version:
                 raise Conflict(f"{where} was written by others meanwhile") from error
             raise Invalid(f"{where}: the API server refuses the change: {error}") from error
 

@@ -18,6 +18,7 @@ from tools.kubernetes_api import (
     NotAsRead,
     NotFound,
 )
+from tools.kubernetes_cache import Reads
 from tools.virtual_service import references, target_of
 
 Body = dict[str, Any]
@@ -27,21 +28,24 @@ _ATTEMPTS = 5
 class IstioSubsets:
     """Implements Endpoints; a host without a DestinationRule gets one of its own."""
 
-    def __init__(self, api: KubernetesApi) -> None:
-        self._api = api
+    def __init__(self, api: KubernetesApi, *, reads: Reads | None = None) -> None:
+        """``reads`` tells, from copies perhaps, that there is nothing to publish."""
+        self._api, self._reads = api, reads or api
         self._istio = Istio(api)
 
     def publish(self, target: str, version: str, address: str) -> None:
         """See Endpoints; ``address`` is of no use here, pods are found by label."""
+        if _declares(self._rule(target, self._reads), version):
+            return
         for _ in range(_ATTEMPTS):
             rule = self._rule(target)
             if rule is None:
                 if self._create(target, version):
                     return
                 continue
-            subsets = rule["spec"].get("subsets") or []
-            if any(subset["name"] == f"v{version}" for subset in subsets):
+            if _declares(rule, version):
                 return
+            subsets = rule["spec"].get("subsets") or []
             change = {"op": "add", "path": "/spec/subsets", "value": [*subsets, _subset(version)]}
             if self._patched(rule, change):
                 return
@@ -68,15 +72,15 @@ class IstioSubsets:
 
     def versions(self, target: str) -> tuple[str, ...]:
         """The versions that have a subset."""
-        rule = self._rule(target)
+        rule = self._rule(target, self._reads)
         subsets = (rule or {"spec": {}})["spec"].get("subsets") or []
         return tuple(each["name"].removeprefix("v") for each in subsets)
 
-    def _rule(self, target: str) -> Body | None:
+    def _rule(self, target: str, reads: Reads | None = None) -> Body | None:
         namespace = target.partition("/")[0]
         rules = [
             rule
-            for rule in self._api.list(self._istio.of(DESTINATION_RULE), namespace)
+            for rule in (reads or self._api).list(self._istio.of(DESTINATION_RULE), namespace)
             if target_of(str(rule["spec"].get("host", "")), namespace) == target
         ]
         if len(rules) > 1:
@@ -116,6 +120,11 @@ class IstioSubsets:
         except (Conflict, NotAsRead, NotFound):
             return False
         return True
+
+
+def _declares(rule: Body | None, version: str) -> bool:
+    subsets = (rule or {"spec": {}})["spec"].get("subsets") or []
+    return any(subset["name"] == f"v{version}" for subset in subsets)
 
 
 def _subset(version: str) -> Body:

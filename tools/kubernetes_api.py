@@ -244,14 +244,18 @@ class KubernetesApi:
         except ValueError as error:
             raise Unavailable("the API server's answer bears no Date") from error
 
+    def doubt(self, kind: Kind, namespace: str, name: str) -> None:
+        """Tell those who keep copies that this one may be old."""
+        for listener in self._listeners:
+            listener(kind, namespace, name)
+
     @contextmanager
     def _telling(self, kind: Kind, namespace: str, name: str) -> Iterator[None]:
-        """Whatever came of it, those who keep copies must not trust them now."""
+        """Whatever came of a write, copies from before it must not be trusted now."""
         try:
             yield
         finally:
-            for listener in self._listeners:
-                listener(kind, namespace, name)
+            self.doubt(kind, namespace, name)
 
     def _call(
         self,

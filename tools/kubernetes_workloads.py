@@ -28,6 +28,7 @@ from tools.kubernetes_api import (
     KubernetesApi,
     NotFound,
 )
+from tools.kubernetes_cache import Reads
 from tools.kubernetes_manifests import DIGEST, KEY, RESTART, ServerTemplate, server_name
 from tools.kubernetes_readings import current_pods, is_ready, phase_of, restarts_of
 from tools.local_server import Endpoints
@@ -50,9 +51,11 @@ class KubernetesWorkloads:
         *,
         endpoints: Endpoints,
         health: Health,
+        reads: Reads | None = None,
     ) -> None:
-        """``endpoints`` is told which versions may get requests (Istio's subsets)."""
-        self._api = api
+        """``endpoints`` is told which versions may get requests (Istio's subsets). ``reads``
+        answers those who observe, from copies perhaps; without it the API server does."""
+        self._api, self._reads = api, reads or api
         self._templates = dict(templates)
         self._endpoints = endpoints
         self._health = health
@@ -84,7 +87,7 @@ class KubernetesWorkloads:
 
     def read(self, target: str, version: str) -> ServerState:
         """See Workloads; the read that finds it ready lets requests be sent to it."""
-        deployment = self._deployment(target, version)
+        deployment = self._deployment(target, version, self._reads)
         if deployment is None:
             return ServerState(target=target, version=version, phase=ServerPhase.ABSENT)
         return self._state(target, deployment)
@@ -93,7 +96,7 @@ class KubernetesWorkloads:
         """See Workloads."""
         namespace, service = target.split("/", 1)
         label = f"{manifests.TARGET_LABEL}={service}"
-        found = self._api.list(DEPLOYMENT, namespace, labels=label)
+        found = self._reads.list(DEPLOYMENT, namespace, labels=label)
         live = [d for d in found if not d["metadata"].get("deletionTimestamp")]
         states = [self._state(target, deployment) for deployment in live]
         return tuple(sorted(states, key=lambda state: _natural(state.version)))
@@ -145,7 +148,7 @@ class KubernetesWorkloads:
             f"{label}={value}"
             for label, value in sorted(manifests.labels_of(target, version).items())
         )
-        pods = current_pods(deployment, self._api.list(POD, namespace, labels=wanted))
+        pods = current_pods(deployment, self._reads.list(POD, namespace, labels=wanted))
         phase, reason = phase_of(deployment, pods)
         address = f"{name}.{namespace}.svc:80"
         digest, config = _annotation(deployment, DIGEST), ServingConfig()
@@ -181,9 +184,9 @@ class KubernetesWorkloads:
                 return None
         return answers.pop() if len(answers) == 1 else None
 
-    def _deployment(self, target: str, version: str) -> Body | None:
+    def _deployment(self, target: str, version: str, reads: Reads | None = None) -> Body | None:
         try:
-            found = self._api.read(
+            found = (reads or self._api).read(
                 DEPLOYMENT, target.partition("/")[0], server_name(target, version)
             )
         except NotFound:

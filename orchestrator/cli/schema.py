@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 import click
 from pydantic import BaseModel
 
+from tools.errors import Invalid
+
 KINDS = {
     "ManagedModel": "tools.managed_model",
     "GuardrailPolicy": "policies.document",
@@ -21,6 +23,9 @@ KINDS = {
 """Document kind -> module. GuardContext is what the rules of a GuardrailPolicy may read."""
 
 
+_HEADER = "# Generated from the models: `mendloop schema ManagedModel --crd` renews it.\n"
+
+
 def kinds() -> dict[str, str]:
     """Every document kind, those of the floors above included, with its module."""
     plugged = {entry.name: entry.value for entry in entry_points(group="mendloop.kinds")}
@@ -29,12 +34,22 @@ def kinds() -> dict[str, str]:
 
 @click.command()
 @click.argument("kind", type=click.Choice(sorted(kinds())))
-def schema(kind: str) -> None:
+@click.option(
+    "--crd", is_flag=True, help="As a Kubernetes CustomResourceDefinition, for ManagedModel."
+)
+def schema(kind: str, crd: bool) -> None:
     """Print the JSON Schema of a document kind.
 
+    With --crd, print what makes a cluster know the kind: `kubectl get managedmodels`.
+
     \b
-    Example: mendloop schema ManagedModel > managed-model.schema.json
+    Examples:
+      mendloop schema ManagedModel > managed-model.schema.json
+      mendloop schema ManagedModel --crd | kubectl apply --server-side -f -
     """
+    if crd:
+        click.echo(_definition(kind), nl=False)
+        return
     model = getattr(importlib.import_module(kinds()[kind]), kind)
     assert issubclass(model, BaseModel)
     document = {
@@ -42,3 +57,13 @@ def schema(kind: str) -> None:
         **model.model_json_schema(by_alias=True),
     }
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _definition(kind: str) -> str:
+    import yaml
+
+    from tools.custom_resource import managed_model_definition
+
+    if kind != "ManagedModel":
+        raise Invalid(f"{kind} is a file; only a ManagedModel can live in a cluster", field="--crd")
+    return _HEADER + yaml.safe_dump(managed_model_definition(), sort_keys=False, width=100)

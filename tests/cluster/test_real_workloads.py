@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.promises import test_workloads as suite
 from tests.promises.test_workloads import World, world_in
-from tools.kubernetes_api import KubernetesApi
+from tests.stand_in.api_servers import watching
+from tools.kubernetes_api import DEPLOYMENT, POD, KubernetesApi
 
 globals().update(
     {
@@ -17,6 +20,12 @@ globals().update(
 )
 
 
-@pytest.fixture
-def world(real_api: KubernetesApi, namespace: str) -> World:
-    return world_in(real_api, namespace)
+@pytest.fixture(params=["asked", "watched"])
+def world(
+    request: pytest.FixtureRequest, real_api: KubernetesApi, namespace: str
+) -> Iterator[World]:
+    if request.param == "asked":
+        yield world_in(real_api, namespace)
+        return
+    with watching(real_api, [DEPLOYMENT, POD], namespace) as reads:
+        yield world_in(real_api, namespace, reads)

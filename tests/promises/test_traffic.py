@@ -18,13 +18,21 @@ from infra.embedded.home import Home
 from infra.embedded.platform import start_platform, stop_platform
 from simulations.clock import VirtualClock
 from simulations.traffic import MemoryTraffic
-from tests.stand_in.api_servers import open_stand_in
+from tests.stand_in.api_servers import open_stand_in, watching
 from tests.stand_in.kubelet import make_pod, ready
 from tools.envoy import EnvoyTraffic
 from tools.errors import Conflict, Invalid, MendloopError, Refused
 from tools.istio import IstioTraffic
 from tools.istio_subsets import IstioSubsets
-from tools.kubernetes_api import POD, SERVICE, VIRTUAL_SERVICE, Exists, KubernetesApi
+from tools.kubernetes_api import (
+    DESTINATION_RULE,
+    POD,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    Exists,
+    KubernetesApi,
+)
+from tools.kubernetes_cache import Reads, WatchedReads
 from tools.traffic import JsonPatch, RouteDocument
 from tools.virtual_service import virtual_service
 
@@ -88,11 +96,20 @@ def api() -> Iterator[KubernetesApi]:
         yield found
 
 
-@pytest.fixture(params=["envoy", "memory", "istio"])
+@pytest.fixture(scope="module")
+def reads(api: KubernetesApi) -> Iterator[WatchedReads]:
+    with watching(api, [VIRTUAL_SERVICE, DESTINATION_RULE]) as found:
+        yield found
+
+
+@pytest.fixture(params=["envoy", "memory", "istio", "istio-watched"])
 def world(request: pytest.FixtureRequest) -> World:
     """Every adapter, each with a fresh document."""
     if request.param == "istio":
         return istio_world(request.getfixturevalue("api"), "default")
+    if request.param == "istio-watched":
+        reads = request.getfixturevalue("reads")
+        return istio_world(request.getfixturevalue("api"), "default", reads)
     return published_world(request, request.param)
 
 
@@ -123,10 +140,10 @@ def published_world(request: pytest.FixtureRequest, adapter: str) -> World:
     )
 
 
-def istio_world(api: KubernetesApi, namespace: str) -> World:
-    """Documents in an API server."""
+def istio_world(api: KubernetesApi, namespace: str, reads: Reads | None = None) -> World:
+    """Documents in an API server, read from it or from copies."""
     return World(
-        IstioTraffic(api),
+        IstioTraffic(api, reads=reads),
         lambda name, operations: void(api.patch(VIRTUAL_SERVICE, namespace, name, operations)),
         lambda: None,
         lambda target, version: serve(api, target, version),

@@ -15,10 +15,11 @@ import pytest
 
 from simulations.clock import VirtualClock
 from simulations.workloads import MemoryWorkloads
-from tests.stand_in.api_servers import open_stand_in
+from tests.stand_in.api_servers import open_stand_in, watching
 from tests.stand_in.kubelet import Kubelet
 from tools.errors import Invalid, Refused
-from tools.kubernetes_api import KubernetesApi
+from tools.kubernetes_api import DEPLOYMENT, POD, KubernetesApi
+from tools.kubernetes_cache import Reads
 from tools.kubernetes_manifests import ServerTemplate, server_name
 from tools.kubernetes_workloads import KubernetesWorkloads
 from tools.local_processes import LocalWorkloads
@@ -158,13 +159,19 @@ def cluster_world() -> Iterator[World]:
         yield world_in(api, "default")
 
 
-def world_in(api: KubernetesApi, namespace: str) -> World:
+@pytest.fixture
+def watched_cluster_world() -> Iterator[World]:
+    with open_stand_in() as api, watching(api, [DEPLOYMENT, POD]) as reads:
+        yield world_in(api, "default", reads)
+
+
+def world_in(api: KubernetesApi, namespace: str, reads: Reads | None = None) -> World:
     """Deployments over HTTP; a stand-in plays the kubelet, whose time the test passes."""
     target = f"{namespace}/flights"
     kubelet, endpoints = Kubelet(api, namespace), Endpoints()
     template = ServerTemplate(model="flights", image="registry.example/serving@sha256:0")
     workloads = KubernetesWorkloads(
-        api, {target: template}, endpoints=endpoints, health=kubelet.health
+        api, {target: template}, endpoints=endpoints, health=kubelet.health, reads=reads
     )
     return World(
         workloads,
@@ -176,7 +183,7 @@ def world_in(api: KubernetesApi, namespace: str) -> World:
     )
 
 
-@pytest.fixture(params=["process", "memory", "cluster"])
+@pytest.fixture(params=["process", "memory", "cluster", "watched_cluster"])
 def world(request: pytest.FixtureRequest) -> World:
     """Every adapter."""
     found: World = request.getfixturevalue(f"{request.param}_world")

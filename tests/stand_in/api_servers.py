@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from socket import create_server
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.stand_in.kubernetes_api import api_server
 from tools.errors import MendloopError
 from tools.kubernetes_api import Kind, KubernetesApi
+from tools.kubernetes_cache import WatchedObjects, WatchedReads
 
 ASSETS, CLUSTER, CRDS = "KUBEBUILDER_ASSETS", "MENDLOOP_TEST_CLUSTER", "MENDLOOP_ISTIO_CRDS"
 _DEADLINE_S = 120.0
@@ -54,6 +55,20 @@ def open_stand_in() -> Iterator[KubernetesApi]:
     """The stand-in, over HTTP."""
     with api_server() as (url, _):
         yield KubernetesApi.at(url)
+
+
+@contextmanager
+def watching(
+    api: KubernetesApi, kinds: Sequence[Kind], namespace: str = ""
+) -> Iterator[WatchedReads]:
+    """Copies of these kinds, read once; the watches end with the block."""
+    reads = WatchedReads(api, [WatchedObjects(api, kind, namespace=namespace) for kind in kinds])
+    reads.start()
+    try:
+        assert reads.await_copies(_DEADLINE_S)
+        yield reads
+    finally:
+        reads.stop()
 
 
 @contextmanager

@@ -29,7 +29,9 @@ from tests.stand_in.kubernetes_cluster import Body, Entry, Key, Place
 from tests.stand_in.kubernetes_cluster import Cluster as Cluster
 from tests.stand_in.kubernetes_cluster import Failure as Failure
 from tests.stand_in.server_side_apply import OwnedElsewhere, apply
+from tests.stand_in.structural_schema import admitted, definition_errors, schema_in
 
+DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 _PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>v[^/]+)"
     r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[^/]+)"
@@ -166,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
             standing = self._existing(place)
             if kind == "application/json-patch+json":
                 after = _json_patched(_read_as(standing, place), body)
-            elif kind in ("application/merge-patch+json", "application/strategic-merge-patch+json"):
+            elif kind == "application/merge-patch+json" or (
+                kind == "application/strategic-merge-patch+json" and _is_built_in(place.group)
+            ):
                 stated = body.get("metadata", {}).get("resourceVersion", "")
                 if stated and stated != standing["metadata"]["resourceVersion"]:
                     raise _conflict(place)
@@ -199,7 +203,24 @@ class _Handler(BaseHTTPRequestHandler):
             after.pop("status", None)
             if standing is not None and "status" in standing:
                 after["status"] = standing["status"]
+        if place.key[:2] == DEFINITIONS:
+            errors = definition_errors(after)
+            established = {"type": "Established", "status": "True"}
+            after["status"] = {"conditions": [established]}
+        else:
+            after, errors = self._admitted(place, after)
+        if errors:
+            told = f'{place.plural} "{place.name}" is invalid: {"; ".join(errors)}'
+            raise Failure(422, "Invalid", told)
         return _read_as(self.cluster.put(place.key, after), place)
+
+    def _admitted(self, place: Place, after: Body) -> tuple[Body, list[str]]:
+        """What a custom resource definition lets in, where there is one."""
+        name = f"{place.plural}.{place.group}"
+        definition = self.cluster.objects.get((*DEFINITIONS, "", name))
+        if definition is None:
+            return after, []
+        return admitted(after, schema_in(definition, place.version))
 
     def _delete(self, place: Place, query: dict[str, str], _: Any) -> Body:
         with self.cluster.changed:
@@ -272,9 +293,13 @@ def _event(entry: Entry, place: Place, query: dict[str, str]) -> Body | None:
     return {"type": "DELETED", "object": gone}
 
 
+def _is_built_in(group: str) -> bool:
+    return "." not in group or group.endswith("k8s.io")
+
+
 def _listed(body: Body, place: Place) -> Body:
     """Lists of built-in kinds leave out what all their items have in common."""
-    if "." in place.group and not place.group.endswith("k8s.io"):
+    if not _is_built_in(place.group):
         return body
     return {name: value for name, value in body.items() if name not in ("kind", "apiVersion")}
 
