@@ -19,6 +19,7 @@ KINDS = {
     "ChangeCalendar": "orchestrator.change_calendar",
     "FleetLimits": "orchestrator.fleet_limits",
     "JournalSettings": "orchestrator.journal.settings",
+    "Platform": "orchestrator.platform.document",
 }
 """Document kind -> module. GuardContext is what the rules of a GuardrailPolicy may read."""
 

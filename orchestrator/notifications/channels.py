@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,6 +17,7 @@ from tools.documents import parse_document
 from tools.errors import Invalid
 from tools.managed_model import Duration
 from tools.schema import DocumentValue
+from tools.secret_source import SecretFrom
 
 FILE = "notifications.yaml"
 """In the home, where nothing else is said."""
@@ -38,36 +38,6 @@ NAMES = {
     "policies_rejected": "a broken policy was refused",
 }
 """What a channel may ask for."""
-
-
-class SecretFrom(DocumentValue):
-    """Where a secret is read from when the controller starts; it is never written anywhere."""
-
-    env: str = ""
-    """Name of an environment variable."""
-    file: str = ""
-    """Path; white space around the content does not count."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if bool(self.env) == bool(self.file):
-            raise ValueError("expected exactly one of env and file")
-        return self
-
-    def read(self, what: str) -> str:
-        """The secret. Raises Invalid when it is not there."""
-        if self.env:
-            found = os.environ.get(self.env, "")
-            if not found:
-                raise Invalid(f"{what}: the environment variable {self.env} is not set")
-            return found
-        try:
-            found = Path(self.file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Invalid(f"{what}: cannot read {self.file}: {error}") from error
-        if not found:
-            raise Invalid(f"{what}: {self.file} is empty")
-        return found
 
 
 class Channel(DocumentValue):

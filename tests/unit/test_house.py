@@ -143,6 +143,7 @@ def test_the_project_speaks_of_the_project_alone() -> None:
         "JournalSettings",
         "FleetLimits",
         "NotificationChannels",
+        "Platform",
         "FuzzCase",
     ],
 )
