@@ -78,7 +78,7 @@ class Controller:
         leases: Leases,
         policies: PolicySet | None = None,
         tools: Mapping[str, Tool],
-        kill_switch: Path,
+        kill_switch: Path | KillSwitch,
         rules: RuleFolder | None = None,
         holder: str = "",
         new_id: Callable[[], str] = lambda: f"inc-{uuid.uuid4().hex[:10]}",
@@ -97,7 +97,9 @@ class Controller:
         models = [target.model for target in targets]
         self._rulebook = Rulebook.of(models, record, policies=policies, source=rules)
         self._tools = tools
-        self._kill_switch = KillSwitch(kill_switch)
+        self._kill_switch = (
+            KillSwitch(kill_switch) if isinstance(kill_switch, Path) else kill_switch
+        )
         self._new_id = new_id
         self._sessions: dict[str, Session] = {}
         self._pulses: dict[str, Pulse] = {}

@@ -1,29 +1,32 @@
-"""Stop means stop: files that any operator can make, read before every change.
+"""Stop means stop: a switch that any operator can turn, read before every change.
 
-``STOP`` in the home folder stops everything, ``STOP.namespace%2Fname`` one target. An empty file
-is enough (``touch STOP``); ``mendloop pause`` writes into it who, why, and whether mendloop may
-still go back to the safe state. It works while mendloop, its journal and its console are down.
+On one machine it is a file: ``STOP`` in the home folder stops everything,
+``STOP.namespace%2Fname`` one target. An empty file is enough (``touch STOP``); ``mendloop pause``
+writes into it who, why, and whether mendloop may still go back to the safe state. In a cluster it
+is a ConfigMap (``orchestrator/stop_config_map.py``). It works while mendloop, its journal and its
+console are down.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
 from policies.context import PauseContext
 from tools.durable_files import write_durably
-from tools.errors import Unavailable
+from tools.errors import MendloopError, Unavailable
 from tools.values import Value, canonical_json
 
 STOP_FILE = "STOP"
 
 
 class Pause(Value):
-    """What ``mendloop pause`` writes into the file."""
+    """What ``mendloop pause`` writes down."""
 
     by: str
     reason: str
@@ -33,12 +36,29 @@ class Pause(Value):
     at: str = ""
 
 
-class KillSwitch:
-    """The stop files of one home folder."""
+class Switchboard(Protocol):
+    """Where the switches are: that of one target, and that of everything (None)."""
 
-    def __init__(self, path: Path) -> None:
-        """``path`` is the file that stops everything; those of targets stand beside it."""
-        self._path = path
+    def texts(self, targets: Sequence[str | None]) -> list[tuple[str, str]]:
+        """(where, text) of the switches among these that are on. Raises any MendloopError when
+        that cannot be known."""
+
+    def turn_on(self, target: str | None, text: str) -> str:
+        """Write the text; where it stands now. Raises Unavailable when it cannot be written."""
+
+    def turn_off(self, target: str | None) -> None:
+        """Take the switch away; one that is off is no error. Raises Unavailable."""
+
+    def targets(self) -> list[str]:
+        """Targets whose own switch is on."""
+
+
+class KillSwitch:
+    """The switches of one installation."""
+
+    def __init__(self, board: Path | Switchboard) -> None:
+        """A path is the file that stops everything; those of targets stand beside it."""
+        self._board = StopFiles(board) if isinstance(board, Path) else board
 
     def read(self, target: str) -> PauseContext:
         """Whether changes on ``target`` are stopped; a switch that cannot be read is on.
@@ -59,42 +79,79 @@ class KillSwitch:
 
     def orders(self, target: str | None) -> list[Pause]:
         """The pauses in force on ``target``: the one of everything first."""
-        files = [self._path] if target is None else [self._path, self._file(target)]
-        return [pause for pause in map(_read, files) if pause is not None]
+        return self._read([None] if target is None else [None, target])
 
     def wants_back(self, target: str) -> bool:
         """Whether ``target`` is paused and everybody who did wants changes under way undone."""
         found = self.orders(target)
         return bool(found) and all(p.in_flight == "go-back" for p in found)
 
-    def pause(self, target: str | None, pause: Pause) -> Path:
-        """Stop ``target``, or everything. Raises Unavailable when the file cannot be written."""
+    def pause(self, target: str | None, pause: Pause) -> str:
+        """Stop ``target``, or everything; where that is written. Raises Unavailable when it
+        cannot be."""
+        return self._board.turn_on(target, canonical_json(pause.model_dump()) + "\n")
+
+    def order(self, target: str | None) -> Pause | None:
+        """Who turned this very switch on, and why; None while it is off."""
+        return next(iter(self._read([target])), None)
+
+    def paused_targets(self) -> list[str]:
+        """Targets that are paused by their own name."""
+        return self._board.targets()
+
+    def resume(self, target: str | None) -> None:
+        """Take this switch away; the other one stays. Raises Unavailable when it cannot."""
+        self._board.turn_off(target)
+
+    def _read(self, targets: Sequence[str | None]) -> list[Pause]:
+        try:
+            return [_pause(where, text) for where, text in self._board.texts(targets)]
+        except MendloopError as error:
+            return [Pause(by="", reason=str(error))]
+
+
+class StopFiles:
+    """Implements Switchboard with files: any file of the name stops, whatever is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def texts(self, targets: Sequence[str | None]) -> list[tuple[str, str]]:
+        """See Switchboard."""
+        found = []
+        for path in map(self._file, targets):
+            try:
+                found.append((path.name, path.read_text(encoding="utf-8", errors="replace")))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                found.append((path.name, f"{path.name} cannot be read: {error.strerror}"))
+        return found
+
+    def turn_on(self, target: str | None, text: str) -> str:
+        """See Switchboard."""
         path = self._file(target)
         try:
-            write_durably(path, canonical_json(pause.model_dump()) + "\n")
+            write_durably(path, text)
         except OSError as error:
             raise Unavailable(
                 f"cannot write {path}: {error.strerror}; nothing is paused, stop the controller"
             ) from error
-        return path
+        return str(path)
 
-    def order(self, target: str | None) -> Pause | None:
-        """Who turned this very switch on, and why; None while it is off."""
-        return _read(self._file(target))
-
-    def paused_targets(self) -> list[str]:
-        """Targets that are paused by their own name."""
-        prefix = f"{self._path.name}."
-        found = sorted(p.name for p in self._path.parent.glob(f"{prefix}*"))
-        return [unquote(name.removeprefix(prefix)) for name in found]
-
-    def resume(self, target: str | None) -> None:
-        """Take this switch away; the other one stays. Raises Unavailable when it cannot."""
+    def turn_off(self, target: str | None) -> None:
+        """See Switchboard."""
         path = self._file(target)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise Unavailable(f"cannot remove {path}: {error.strerror}; still paused") from error
+
+    def targets(self) -> list[str]:
+        """See Switchboard."""
+        prefix = f"{self._path.name}."
+        found = sorted(p.name for p in self._path.parent.glob(f"{prefix}*"))
+        return [unquote(name.removeprefix(prefix)) for name in found]
 
     def _file(self, target: str | None) -> Path:
         if target is None:
@@ -102,16 +159,10 @@ class KillSwitch:
         return self._path.with_name(f"{self._path.name}.{quote(target, safe='')}")
 
 
-def _read(path: Path) -> Pause | None:
-    """What the file says; any file there stops, whatever is in it."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return Pause(by="", reason=f"{path.name} cannot be read: {error.strerror}")
+def _pause(where: str, text: str) -> Pause:
+    """What the text says; whatever it says, it stops."""
     try:
         return Pause.model_validate(json.loads(text))
     except (ValueError, ValidationError):
         first_line = text.strip().splitlines()[:1]
-        return Pause(by="", reason=first_line[0][:200] if first_line else f"{path.name} is there")
+        return Pause(by="", reason=first_line[0][:200] if first_line else f"{where} is there")

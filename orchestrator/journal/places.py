@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.journal.checkpoint import CheckpointFolder
-from orchestrator.journal.settings import FolderPlace, GitPlace
+from orchestrator.journal.place_config_map import ConfigMapOfCheckpoints
+from orchestrator.journal.settings import ConfigMapPlace, FolderPlace, GitPlace
 from tools.durable_files import write_durably
 from tools.errors import Refused, Unavailable
 from tools.git_repository import GitRepository
@@ -79,9 +80,11 @@ class GitOfCheckpoints:
         self._is_settled = True
 
 
-def make_place(settings: FolderPlace | GitPlace) -> Place:
+def make_place(settings: FolderPlace | GitPlace | ConfigMapPlace) -> Place:
     """The place that the settings describe."""
     match settings:
+        case ConfigMapPlace():
+            return ConfigMapOfCheckpoints(settings)
         case FolderPlace():
             return FolderOfCheckpoints(settings.folder)
         case GitPlace():

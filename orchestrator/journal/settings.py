@@ -30,6 +30,15 @@ class GitPlace(DocumentValue):
     push: bool = False
 
 
+class ConfigMapPlace(DocumentValue):
+    """A ConfigMap of the cluster that mendloop runs in, or that of the kubeconfig."""
+
+    config_map: str = Field(pattern=r"^[a-z0-9][-a-z0-9]*/[a-z0-9][-.a-z0-9]*$")
+    """``namespace/name``; made when it is not there."""
+    keep: int = Field(default=500, ge=1, le=2000)
+    """Newest checkpoints that stay: an object holds 1 MiB, and the newest covers all before it."""
+
+
 class CheckpointSettings(DocumentValue):
     """What can be cut off or rewritten unseen is what came after the last checkpoint elsewhere."""
 
@@ -37,7 +46,7 @@ class CheckpointSettings(DocumentValue):
     """A tile of the Merkle tree."""
     every: Duration = timedelta(seconds=60)
     """A quiet controller's events do not stay unsigned for longer."""
-    places: tuple[FolderPlace | GitPlace, ...] = ()
+    places: tuple[FolderPlace | GitPlace | ConfigMapPlace, ...] = ()
 
 
 class JournalSpec(DocumentValue):
