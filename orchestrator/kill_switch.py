@@ -110,6 +110,30 @@ class KillSwitch:
             return [Pause(by="", reason=str(error))]
 
 
+class AnyOf:
+    """Implements Switchboard with several: each stops, and people's commands turn the first."""
+
+    def __init__(self, first: Switchboard, *others: Switchboard) -> None:
+        self._boards = (first, *others)
+
+    def texts(self, targets: Sequence[str | None]) -> list[tuple[str, str]]:
+        """See Switchboard."""
+        return [found for board in self._boards for found in board.texts(targets)]
+
+    def turn_on(self, target: str | None, text: str) -> str:
+        """See Switchboard."""
+        return self._boards[0].turn_on(target, text)
+
+    def turn_off(self, target: str | None) -> None:
+        """See Switchboard. All of them: the order ends wherever it was given."""
+        for board in self._boards:
+            board.turn_off(target)
+
+    def targets(self) -> list[str]:
+        """See Switchboard."""
+        return sorted({target for board in self._boards for target in board.targets()})
+
+
 class StopFiles:
     """Implements Switchboard with files: any file of the name stops, whatever is in it."""
 

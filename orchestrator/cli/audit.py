@@ -21,6 +21,7 @@ from orchestrator.journal.export import ExportedJournal, csv_lines, json_lines
 from orchestrator.journal.journal import Verification
 from orchestrator.journal.keys import follow_keys, read_verifiers
 from orchestrator.journal.operations import JournalKeyed
+from orchestrator.journal.places import kept_notes
 from orchestrator.journal.proof import Proof, check, prove
 from orchestrator.journal.segments import SEGMENTS, broken_segments
 from tools.documents import parse_document
@@ -72,7 +73,9 @@ def show(home: Path, incident: str | None, as_json: bool) -> None:
     help="Verify this export (JSON lines) instead of the home's journal.",
 )
 @click.option(
-    "--checkpoints", type=_folder, help="Folder with checkpoints; default HOME/checkpoints."
+    "--checkpoints",
+    metavar="DIR|configmap:NAMESPACE/NAME",
+    help="Checkpoints kept elsewhere; default HOME/checkpoints.",
 )
 @_keys_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
@@ -81,7 +84,7 @@ def verify(
     context: click.Context,
     home: Path,
     exported: Path | None,
-    checkpoints: Path | None,
+    checkpoints: str | None,
     keys: Path | None,
     as_json: bool,
 ) -> None:
@@ -95,15 +98,17 @@ def verify(
     Examples:
       mendloop audit verify --home demo-out
       mendloop audit verify --export journal.jsonl --keys usb/journal.pub --checkpoints usb/kept
+      mendloop audit verify --checkpoints configmap:mendloop/mendloop-checkpoints
     """
     public = read_verifiers(keys or home / "keys")
     if exported is not None:
         chain = ExportedJournal(exported)
-        kept = CheckpointFolder(checkpoints).notes() if checkpoints else []
+        kept = kept_notes(checkpoints) if checkpoints else []
         found = audited(chain, [*_named(chain.notes()), *kept], public)
     else:
         with open_journal(home) as journal:
-            notes = CheckpointFolder(checkpoints or home / "checkpoints").notes()
+            own = CheckpointFolder(home / "checkpoints")
+            notes = kept_notes(checkpoints) if checkpoints else own.notes()
             found = audited(journal, notes, public)
             broken = next(broken_segments(journal, home / SEGMENTS), None) if found.ok else None
             if broken is not None:

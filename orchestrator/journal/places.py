@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from orchestrator.journal.checkpoint import CheckpointFolder
 from orchestrator.journal.place_config_map import ConfigMapOfCheckpoints
 from orchestrator.journal.settings import ConfigMapPlace, FolderPlace, GitPlace
 from tools.durable_files import write_durably
-from tools.errors import Refused, Unavailable
+from tools.errors import Invalid, Refused, Unavailable
 from tools.git_repository import GitRepository
 
+_CONFIG_MAP = "configmap:"
 Note = tuple[str, str]
 """Name of the file, and the signed text."""
 
@@ -89,6 +92,20 @@ def make_place(settings: FolderPlace | GitPlace | ConfigMapPlace) -> Place:
             return FolderOfCheckpoints(settings.folder)
         case GitPlace():
             return GitOfCheckpoints(settings)
+
+
+def kept_notes(where: str) -> list[Note]:
+    """The checkpoints in a folder, or in ``configmap:namespace/name``. Raises Invalid when there is
+    no such place."""
+    if where.startswith(_CONFIG_MAP):
+        try:
+            settings = ConfigMapPlace(config_map=where.removeprefix(_CONFIG_MAP))
+        except ValidationError as error:
+            raise Invalid(f"expected configmap:NAMESPACE/NAME, got {where!r}") from error
+        return sorted(ConfigMapOfCheckpoints(settings).notes().items())
+    if not Path(where).is_dir():
+        raise Invalid(f"there is no folder {where} with checkpoints")
+    return CheckpointFolder(Path(where)).notes()
 
 
 def bring(place: Place, home: CheckpointFolder) -> None:

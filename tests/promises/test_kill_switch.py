@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.kill_switch import STOP_FILE, KillSwitch, Pause
+from orchestrator.kill_switch import STOP_FILE, AnyOf, KillSwitch, Pause, StopFiles
 from orchestrator.stop_config_map import NAME, StopConfigMap
 from tests.stand_in.api_servers import open_stand_in
 from tools.kubernetes_api import CONFIG_MAP, Exists, KubernetesApi
@@ -58,10 +58,14 @@ def made(kind: str, folder: Path) -> Iterator[World]:
         yield file_world(folder)
         return
     with open_stand_in() as api:
-        yield config_map_world(api, "mendloop")
+        found = config_map_world(api, "mendloop")
+        if kind == "both":
+            boards = AnyOf(StopConfigMap(api, namespace="mendloop"), StopFiles(folder / STOP_FILE))
+            found = World(KillSwitch(boards), file_world(folder).by_hand)
+        yield found
 
 
-@pytest.fixture(params=["file", "config map"])
+@pytest.fixture(params=["file", "config map", "both"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Nothing is stopped."""
     with made(request.param, tmp_path) as found:
