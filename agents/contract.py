@@ -15,6 +15,7 @@ from agents.facts import UNKNOWN, Scalar, check_vocabulary
 from agents.memory import TargetMemory
 from agents.ports import Desk
 from tools.managed_model import ManagedModel
+from tools.registry import Fence
 from tools.values import Value
 
 
@@ -170,6 +171,11 @@ class Call(Value):
     operation: Operation
     started_s: float
     """Monotonic seconds at which the step was first intended."""
+
+    @property
+    def fence(self) -> Fence:
+        """Whose writes these are, for ports that many targets share."""
+        return Fence(target=self.model.target, token=self.token)
 
 
 class Tool(Protocol):

@@ -25,6 +25,7 @@ from agents.monitor.service import Pulse
 from agents.ports import Desk
 from agents.windows import parse
 from orchestrator import autonomy
+from orchestrator.claims import claim
 from orchestrator.goals import GOALS, Goal
 from orchestrator.graph import build_graph
 from orchestrator.incident_book import IncidentBook
@@ -48,9 +49,8 @@ from orchestrator.take_over import Hands, accept, watch_hands
 from orchestrator.track_record import TrackRecord
 from policies.engine import PolicySet
 from tools.errors import MendloopError, Unavailable
-from tools.lease import Lease, Leases
+from tools.lease import Leases
 from tools.managed_model import ManagedModel
-from tools.routing import Router
 
 log = structlog.get_logger()
 
@@ -199,7 +199,7 @@ class Controller:
         if lease is None:
             return None
         if self._hands.holder(name) == "mendloop":  # else not even a stamp is written
-            self._claim(target, lease)
+            claim(target.model, target.desk, lease.token)
         if not self._leases.is_held(lease):
             return None  # held up on the way: somebody else has it by now
         recorder = recorder.under(lease.token)
@@ -221,17 +221,6 @@ class Controller:
         )
         self._sessions[name] = session
         return session
-
-    def _claim(self, target: Target, lease: Lease) -> None:
-        """Stamp the new token on the route, so that a former owner's late write is refused."""
-        model = target.model
-        serving, namespace = model.spec.serving, model.metadata.namespace
-        try:
-            Router(target.desk.traffic).claim(
-                namespace, serving.route, serving.host, token=lease.token
-            )
-        except MendloopError as error:
-            log.warning("route.unclaimed", target=model.target, reason=str(error))
 
     def _take_in(self, session: Session, observation: Observation) -> None:
         session.event_time = observation.event_time

@@ -20,7 +20,7 @@ from tools.errors import Unavailable
 _WRITES: dict[str, frozenset[str]] = {
     "traffic": frozenset({"create", "patch"}),
     "workloads": frozenset({"start", "configure", "restart", "stop"}),
-    "registry": frozenset({"register", "set_alias", "delete_alias"}),
+    "registry": frozenset({"register", "claim", "set_alias", "delete_alias"}),
     "runs": frozenset({"submit", "cancel"}),
 }
 """Port of the desk -> its verbs that change something."""

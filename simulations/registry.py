@@ -9,13 +9,15 @@ from simulations.faults import Fault, exposed, no_fault
 from tools.artifact import artifact_digest
 from tools.clock import Clock
 from tools.errors import Invalid, Refused
-from tools.registry import ModelVersion, Registration
+from tools.registry import Fence, ModelVersion, Registration
 
 
 @dataclass
 class _Model:
     versions: dict[str, ModelVersion] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    """Target to the highest fencing token that was shown."""
 
 
 class MemoryRegistry:
@@ -63,15 +65,24 @@ class MemoryRegistry:
             made = _of_run(known, run_key)
             return None if made is None else _with_aliases(known, made)
 
-    def set_alias(self, model: str, alias: str, version: str, *, key: str) -> None:
+    def claim(self, model: str, fence: Fence) -> None:
+        """See Registry."""
+        with exposed(self._fault, "registry.claim"):
+            self._claim(model, fence)
+
+    def set_alias(
+        self, model: str, alias: str, version: str, *, key: str, fence: Fence | None = None
+    ) -> None:
         """See Registry."""
         with exposed(self._fault, "registry.set_alias"):
             self._get(model, version)
+            self._claim(model, fence)
             self._models[model].aliases[alias] = version
 
-    def delete_alias(self, model: str, alias: str, *, key: str) -> None:
+    def delete_alias(self, model: str, alias: str, *, key: str, fence: Fence | None = None) -> None:
         """See Registry."""
         with exposed(self._fault, "registry.delete_alias"):
+            self._claim(model, fence)
             self._models.get(model, _Model()).aliases.pop(alias, None)
 
     def fetch(self, model: str, version: str, into: Path) -> Path:
@@ -108,6 +119,18 @@ class MemoryRegistry:
         }
         model.versions[number] = made
         return made
+
+    def _claim(self, model: str, fence: Fence | None) -> None:
+        if fence is None or model not in self._models:
+            return
+        tokens = self._models[model].tokens
+        newest = tokens.get(fence.target, 0)
+        if fence.token < newest:
+            raise Refused(
+                f"the aliases of {model} belong to the owner of {fence.target} with fencing token "
+                f"{newest}; a write with token {fence.token} came too late"
+            )
+        tokens[fence.target] = fence.token
 
     def _get(self, model: str, version: str) -> ModelVersion:
         known = self._models.get(model, _Model())

@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING
 from tools.artifact import artifact_digest
 from tools.errors import Invalid, Refused
 from tools.mlflow_connection import MlflowConnection
-from tools.registry import ModelVersion, Registration
+from tools.mlflow_fencing import claim, confirm
+from tools.mlflow_http import MlflowAccess
+from tools.mlflow_rights import missing_alias_rights
+from tools.mlflow_searches import (
+    carriers,
+    ensure_model,
+    find_model,
+    get_version,
+    quoted,
+    search_versions,
+)
+from tools.registry import Fence, ModelVersion, Registration
 from tools.values import canonical_json, digest
 from tools.version_document import FOREIGN, VersionDocument, document_of
 
@@ -40,9 +51,12 @@ _MAX_PARAMETER = 6000  # MLflow's limit for the text of a parameter
 class MlflowRegistry:
     """Implements Registry."""
 
-    def __init__(self, tracking_uri: str, artifact_root: str | Path) -> None:
-        """``artifact_root`` (folder or URI) takes the artifacts of a registry used first by us."""
-        self._mlflow = MlflowConnection(tracking_uri, str(artifact_root))
+    def __init__(
+        self, tracking_uri: str, artifact_root: str | Path, *, access: MlflowAccess | None = None
+    ) -> None:
+        """``artifact_root`` (folder or URI) takes the artifacts of a registry used first by us;
+        empty: a server takes them and passes them on."""
+        self._mlflow = MlflowConnection(tracking_uri, str(artifact_root), access)
         self._documents: dict[tuple[str, str], VersionDocument] = {}
 
     def register(self, registration: Registration, *, key: str) -> ModelVersion:
@@ -57,7 +71,7 @@ class MlflowRegistry:
             client = self._mlflow.client()
             found = self._of_run(client, registration.model, key)
             if found is None:
-                self._ensure_model(client, registration.model)
+                ensure_model(client, registration.model)
                 found = self._make(client, registration, document, key)
             return self._version(client, found)
 
@@ -65,7 +79,7 @@ class MlflowRegistry:
         """See Registry."""
         with self._mlflow.translated(f"list the versions of {model}"):
             client = self._mlflow.client()
-            found = _search(client, f"name = '{_quoted(model)}'")
+            found = search_versions(client, f"name = '{quoted(model)}'")
             aliases = self._aliases(client, model) if found else {}
             return tuple(self._version(client, each, aliases) for each in found)
 
@@ -73,7 +87,7 @@ class MlflowRegistry:
         """See Registry."""
         with self._mlflow.translated(f"read version {version} of {model}"):
             client = self._mlflow.client()
-            return self._version(client, client.get_model_version(model, version))
+            return self._version(client, get_version(client, model, version))
 
     def by_alias(self, model: str, alias: str) -> ModelVersion | None:
         """See Registry."""
@@ -83,7 +97,7 @@ class MlflowRegistry:
             version = aliases.get(alias)
             if version is None:
                 return None
-            return self._version(client, client.get_model_version(model, version), aliases)
+            return self._version(client, get_version(client, model, version), aliases)
 
     def by_run(self, model: str, run_key: str) -> ModelVersion | None:
         """See Registry."""
@@ -92,26 +106,50 @@ class MlflowRegistry:
             found = self._of_run(client, model, run_key)
             return None if found is None else self._version(client, found)
 
-    def set_alias(self, model: str, alias: str, version: str, *, key: str) -> None:
+    def claim(self, model: str, fence: Fence) -> None:
         """See Registry."""
-        with (
-            self._mlflow.translated(f"set alias {alias} of {model} to {version}"),
-            self._mlflow.writing(),
-        ):
+        with self._mlflow.translated(f"claim {model}"), self._mlflow.writing():
             client = self._mlflow.client()
-            client.get_model_version(model, version)  # MLflow sets aliases to missing versions
-            client.set_model_version_tag(model, version, f"mendloop.alias.{alias}.key", key)
-            if self._aliases(client, model).get(alias) != version:
-                client.set_registered_model_alias(model, alias, version)
+            found = find_model(client, model)
+            if found is not None:
+                claim(client, model, fence, found.tags)
 
-    def delete_alias(self, model: str, alias: str, *, key: str) -> None:
+    def set_alias(
+        self, model: str, alias: str, version: str, *, key: str, fence: Fence | None = None
+    ) -> None:
         """See Registry."""
-        with self._mlflow.translated(f"remove alias {alias} of {model}"), self._mlflow.writing():
+        what = f"set alias {alias} of {model} to {version}"
+        with self._mlflow.translated(what), self._mlflow.writing():
             client = self._mlflow.client()
-            version = self._aliases(client, model).get(alias)
+            get_version(client, model, version)  # MLflow sets aliases to missing versions
+            carried = self._claimed(client, model, fence)
+            if carried.get(alias) != version:
+                client.set_model_version_tag(model, version, f"mendloop.alias.{alias}.key", key)
+                client.set_registered_model_alias(model, alias, version)
+            self._confirmed(client, model, fence, what)
+
+    def delete_alias(self, model: str, alias: str, *, key: str, fence: Fence | None = None) -> None:
+        """See Registry."""
+        what = f"remove alias {alias} of {model}"
+        with self._mlflow.translated(what), self._mlflow.writing():
+            client = self._mlflow.client()
+            version = self._claimed(client, model, fence).get(alias)
             if version is not None:
                 client.set_model_version_tag(model, version, f"mendloop.alias.{alias}.key", key)
                 client.delete_registered_model_alias(model, alias)
+            self._confirmed(client, model, fence, what)
+
+    def missing_rights(self, model: str) -> tuple[str, ...]:
+        """What the account may not do with the model's aliases, and how to grant it; empty: it may.
+
+        Changes nothing. Raises Unavailable when the registry does not say.
+        """
+        with self._mlflow.translated(f"ask for the rights on {model}"):
+            client = self._mlflow.client()
+            if not self._mlflow.is_server:
+                with self._mlflow.writing():
+                    return ()
+            return missing_alias_rights(client, model, self._mlflow.account)
 
     def fetch(self, model: str, version: str, into: Path) -> Path:
         """See Registry; the folder is called by its digest."""
@@ -123,7 +161,7 @@ class MlflowRegistry:
             return folder
         with self._mlflow.translated(f"fetch the artifact of version {version} of {model}"):
             client = self._mlflow.client()
-            run_id = client.get_model_version(model, version).run_id or ""
+            run_id = get_version(client, model, version).run_id or ""
             if not client.list_artifacts(run_id, _MODEL_FOLDER):
                 raise Refused(f"the artifact of {model} version {version} is missing")
             into.mkdir(parents=True, exist_ok=True)
@@ -155,7 +193,7 @@ class MlflowRegistry:
             DOCUMENT_DIGEST: digest(document.model_dump(mode="json")),
             GATES: "passed" if document.gates_passed else "failed",
         }
-        run = client.create_run(self._mlflow.experiment, tags={RUN_KEY: key}, run_name=key)
+        run = client.create_run(self._mlflow.experiment(client), tags={RUN_KEY: key}, run_name=key)
         run_id = run.info.run_id
         client.log_batch(
             run_id,
@@ -185,13 +223,13 @@ class MlflowRegistry:
 
     def _give_up_leftovers(self, client: MlflowClient, key: str) -> None:
         """Runs of this key without a version stem from a process that died: mark them."""
-        query = f"tags.`{RUN_KEY}` = '{_quoted(key)}' and attributes.status = 'RUNNING'"
-        for run in client.search_runs([self._mlflow.experiment], query):
+        query = f"tags.`{RUN_KEY}` = '{quoted(key)}' and attributes.status = 'RUNNING'"
+        for run in client.search_runs([self._mlflow.experiment(client)], query):
             client.set_terminated(run.info.run_id, status="FAILED")
 
     def _of_run(self, client: MlflowClient, model: str, key: str) -> MlflowVersion | None:
-        query = f"name = '{_quoted(model)}' and tags.`{RUN_KEY}` = '{_quoted(key)}'"
-        found = _search(client, query)
+        query = f"name = '{quoted(model)}' and tags.`{RUN_KEY}` = '{quoted(key)}'"
+        found = search_versions(client, query)
         return found[0] if found else None
 
     def _version(
@@ -232,39 +270,19 @@ class MlflowRegistry:
         return self._documents[place]
 
     def _aliases(self, client: MlflowClient, model: str) -> dict[str, str]:
-        from mlflow.exceptions import MlflowException
+        found = find_model(client, model)
+        return {} if found is None else carriers(found)
 
-        try:
-            found = client.get_registered_model(model).aliases
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return {}
-            raise
-        return {alias: str(version) for alias, version in found.items()}
+    def _claimed(self, client: MlflowClient, model: str, fence: Fence | None) -> dict[str, str]:
+        """Alias to version, of a model whose owner has shown its token."""
+        found = find_model(client, model)
+        if found is None:
+            return {}
+        if fence is not None:
+            claim(client, model, fence, found.tags)
+        return carriers(found)
 
-    def _ensure_model(self, client: MlflowClient, model: str) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            client.create_registered_model(model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-
-
-def _search(client: MlflowClient, query: str) -> list[MlflowVersion]:
-    """Every page of a search, oldest version first."""
-    found: list[MlflowVersion] = []
-    token: str | None = None
-    while True:
-        page = client.search_model_versions(query, page_token=token)
-        found += list(page)
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda each: int(each.version))
-
-
-def _quoted(text: str) -> str:
-    if "'" in text or '"' in text or "`" in text:
-        raise Invalid(f"{text!r} holds a quotation mark, which MLflow's searches cannot express")
-    return text
+    def _confirmed(self, client: MlflowClient, model: str, fence: Fence | None, what: str) -> None:
+        found = find_model(client, model) if fence is not None else None
+        if fence is not None and found is not None:
+            confirm(model, fence, found.tags, f"the write {what!r}")

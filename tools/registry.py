@@ -9,10 +9,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import Field
+
 from tools.values import Value
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+
+
+class Fence(Value):
+    """Whose write it is: a target's owner, by the fencing token of its lease.
+
+    A registry has no compare-and-set. The highest token that was ever shown stays with the model,
+    so a superseded owner's write is refused before it is made; one that was on its way already is
+    found out right after it (Uncertain), and by the new owner's look.
+    """
+
+    target: str
+    token: int = Field(ge=1)
 
 
 class GateResult(Value):
@@ -85,11 +99,24 @@ class Registry(Protocol):
     def by_run(self, model: str, run_key: str) -> ModelVersion | None:
         """The version that the pipeline run with this key registered, if any."""
 
-    def set_alias(self, model: str, alias: str, version: str, *, key: str) -> None:
-        """Move the alias to the version (idempotent), tagging the version with the key."""
+    def claim(self, model: str, fence: Fence) -> None:
+        """Show a new owner's token, so that the former owner's late writes are refused.
 
-    def delete_alias(self, model: str, alias: str, *, key: str) -> None:
-        """Remove the alias; nothing happens when it is not set."""
+        Moves no alias. Idempotent; nothing happens while the model is unknown. Raises Refused for
+        a superseded token.
+        """
+
+    def set_alias(
+        self, model: str, alias: str, version: str, *, key: str, fence: Fence | None = None
+    ) -> None:
+        """Move the alias to the version (idempotent), tagging the version with the key.
+
+        ``fence`` is claimed first; people write without one. Raises Refused for a superseded
+        token, Uncertain when a newer owner appeared while it was written.
+        """
+
+    def delete_alias(self, model: str, alias: str, *, key: str, fence: Fence | None = None) -> None:
+        """Remove the alias; nothing happens when it is not set. ``fence``: as in ``set_alias``."""
 
     def fetch(self, model: str, version: str, into: Path) -> Path:
         """Bring the artifact into a folder under ``into`` and check its digest.

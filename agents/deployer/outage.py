@@ -128,7 +128,9 @@ class ReviveFormer:
         if server is not None:
             request = request.model_copy(update={"config": server.config})
         state = desk.workloads.start(request, key=call.key, token=call.token)
-        desk.registry.set_alias(former.model, FORMER_ALIAS, former.version, key=call.key)
+        desk.registry.set_alias(
+            former.model, FORMER_ALIAS, former.version, key=call.key, fence=call.fence
+        )
         return Receipt(
             detail=f"the server of version {former.version} is {state.phase}",
             before={"former": "none"},

@@ -87,9 +87,13 @@ class Promote:
             return self._receipt(served, desk, call, memory, already=True)
         if champion.version != challenger.version:
             _must_serve_everything(served, challenger)
-            desk.registry.set_alias(name, FORMER_ALIAS, champion.version, key=call.key)
-            desk.registry.set_alias(name, CHAMPION_ALIAS, challenger.version, key=call.key)
-        desk.registry.delete_alias(name, CHALLENGER_ALIAS, key=call.key)
+            desk.registry.set_alias(
+                name, FORMER_ALIAS, champion.version, key=call.key, fence=call.fence
+            )
+            desk.registry.set_alias(
+                name, CHAMPION_ALIAS, challenger.version, key=call.key, fence=call.fence
+            )
+        desk.registry.delete_alias(name, CHALLENGER_ALIAS, key=call.key, fence=call.fence)
         return self._receipt(look(desk, call.model), desk, call, memory, already=False)
 
     def _receipt(
@@ -199,8 +203,10 @@ class SwitchBack:
             raise Refused(f"the server of former champion {former.version} is not ready")
         _shift_all(desk, call, former)
         name = call.model.spec.model
-        desk.registry.set_alias(name, CHAMPION_ALIAS, former.version, key=call.key)
-        desk.registry.delete_alias(name, FORMER_ALIAS, key=call.key)
+        desk.registry.set_alias(
+            name, CHAMPION_ALIAS, former.version, key=call.key, fence=call.fence
+        )
+        desk.registry.delete_alias(name, FORMER_ALIAS, key=call.key, fence=call.fence)
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
         served = look(desk, call.model)

@@ -121,7 +121,9 @@ class WithdrawChallenger:
             return Receipt(already=True, detail="no challenger is left")
         _must_be_idle(served, challenger)
         desk.workloads.stop(call.model.target, challenger.version, key=call.key, token=call.token)
-        desk.registry.delete_alias(challenger.model, CHALLENGER_ALIAS, key=call.key)
+        desk.registry.delete_alias(
+            challenger.model, CHALLENGER_ALIAS, key=call.key, fence=call.fence
+        )
         return Receipt(
             detail=f"version {challenger.version} is withdrawn",
             before={"challenger": challenger.version},
@@ -177,7 +179,7 @@ class RetireVersion:
                     " only healthy one and stays up"
                 )
             desk.workloads.stop(call.model.target, former.version, key=call.key, token=call.token)
-        desk.registry.delete_alias(former.model, FORMER_ALIAS, key=call.key)
+        desk.registry.delete_alias(former.model, FORMER_ALIAS, key=call.key, fence=call.fence)
         return Receipt(
             detail=f"version {former.version} is retired",
             before={"former": former.version},

@@ -13,7 +13,7 @@ from simulations.registry import MemoryRegistry
 from tools.artifact import artifact_digest
 from tools.errors import Invalid, Refused
 from tools.mlflow_registry import MlflowRegistry
-from tools.registry import CHALLENGER, CHAMPION, GateResult, Registration, Registry
+from tools.registry import CHALLENGER, CHAMPION, Fence, GateResult, Registration, Registry
 
 PASSED = GateResult(name="log_loss maximum", value=0.4, limit=0.5, passed=True)
 FAILED = GateResult(name="roc_auc minimum", value=0.55, limit=0.6, passed=False, detail="weak")
@@ -189,6 +189,54 @@ def test_an_alias_needs_a_version(stage: Stage, make: Make) -> None:
     with pytest.raises(Invalid, match="9"):
         stage.registry.set_alias("flights", CHAMPION, "9", key="k")
     assert stage.registry.by_alias("flights", CHAMPION) is None
+
+
+def owner(token: int) -> Fence:
+    """An owner of the target, by its lease's token."""
+    return Fence(target="default/flights", token=token)
+
+
+def test_a_superseded_owner_moves_no_alias(stage: Stage, make: Make) -> None:
+    """Whoever shows a newer token has the aliases; older ones come too late, also for removing."""
+    for key in ("run-1", "run-2"):
+        stage.registry.register(make(), key=key)
+    stage.registry.set_alias("flights", CHAMPION, "1", key="k1", fence=owner(3))
+    newer = stage.reopened()
+    newer.claim("flights", owner(4))
+
+    with pytest.raises(Refused, match="came too late"):
+        stage.registry.set_alias("flights", CHAMPION, "2", key="k2", fence=owner(3))
+    with pytest.raises(Refused, match="came too late"):
+        stage.registry.delete_alias("flights", CHAMPION, key="k3", fence=owner(3))
+    with pytest.raises(Refused, match="came too late"):
+        stage.registry.claim("flights", owner(3))
+    assert newer.get("flights", "1").aliases == (CHAMPION,)
+    newer.set_alias("flights", CHAMPION, "2", key="k4", fence=owner(4))
+    assert stage.registry.get("flights", "2").aliases == (CHAMPION,)
+
+
+def test_a_late_claim_takes_nothing_from_a_newer_owner(stage: Stage, make: Make) -> None:
+    """Claiming is idempotent, and an unknown model has nobody to be kept from."""
+    stage.registry.claim("flights", owner(7))
+    stage.registry.register(make(), key="run-1")
+    for token in (5, 7, 12, 12):
+        stage.registry.claim("flights", owner(token))
+
+    with pytest.raises(Refused):
+        stage.registry.claim("flights", owner(7))
+    stage.registry.set_alias("flights", CHAMPION, "1", key="k", fence=owner(12))
+    assert stage.registry.get("flights", "1").aliases == (CHAMPION,)
+
+
+def test_tokens_of_targets_do_not_mix(stage: Stage, make: Make) -> None:
+    """Each target's lease counts for itself; people need no token."""
+    stage.registry.register(make(), key="run-1")
+    stage.registry.claim("flights", owner(9))
+    other = Fence(target="staging/flights", token=1)
+    stage.registry.set_alias("flights", CHALLENGER, "1", key="k1", fence=other)
+    stage.registry.set_alias("flights", CHAMPION, "1", key="by hand")
+
+    assert stage.registry.get("flights", "1").aliases == (CHALLENGER, CHAMPION)
 
 
 def test_an_artifact_is_fetched_whole(stage: Stage, make: Make, tmp_path: Path) -> None:

@@ -1,0 +1,164 @@
+"""The registry's promises on a real MLflow server: over HTTP, with accounts and its artifact proxy.
+
+One server for all of it: it takes seconds to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.promises import test_registry as suite
+from tests.promises.test_registry import Make, owner
+from tests.promises.test_registry import make as make
+from tests.stand_in import postgres
+from tests.stand_in.mlflow_server import ADMIN, PASSWORD, MlflowServer, mlflow_server
+from tools.errors import Invalid, Refused, Uncertain
+from tools.mlflow_http import MlflowAccess
+from tools.mlflow_registry import MlflowRegistry
+from tools.registry import CHALLENGER, CHAMPION
+
+globals().update(
+    {
+        name: claim
+        for name, claim in vars(suite).items()
+        if name.startswith("test_") and "stage" in claim.__code__.co_varnames
+    }
+)
+READER = "reader"
+
+
+class Stage:
+    """The registry as its account sees it, and the server's files."""
+
+    def __init__(self, server: MlflowServer) -> None:
+        self.server = server
+        self.registry = self.reopened()
+
+    def reopened(self) -> MlflowRegistry:
+        access = MlflowAccess(token_file=self.server.tokens.parent / "token", backoff_s=0.01)
+        return MlflowRegistry(self.server.url, "", access=access)
+
+    def damage(self, version: str) -> None:
+        for path in self.server.artifacts.rglob("model.onnx"):
+            path.write_bytes(path.read_bytes() + b"!")
+
+    def become(self, account: str) -> None:
+        """From now on the token is that account's."""
+        token = (self.server.tokens / account).read_text()
+        (self.server.tokens.parent / "token").write_text(f"{token}\n")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """On PostgreSQL where its binaries are, else on a file."""
+    with ExitStack() as stack:
+        database = ""
+        if not postgres.missing_reason():
+            host = stack.enter_context(postgres.running_postgres(**postgres.QUICK))
+            database = host.url(host.make_database()).replace("://", "+psycopg://", 1)
+        folder = tmp_path_factory.mktemp("mlflow")
+        running = stack.enter_context(mlflow_server(folder, database=database))
+        for account in (ADMIN, READER):
+            (running.tokens / account).write_text(f"token-of-{account}")
+        ask(running, "2.0/mlflow/users/create", username=READER, password="not so long a password")
+        yield running
+
+
+@pytest.fixture
+def stage(server: MlflowServer) -> Stage:
+    """The registry without the model."""
+    stage = Stage(server)
+    stage.become(ADMIN)
+    ask(server, "2.0/mlflow/registered-models/delete", "DELETE", name="flights")
+    return stage
+
+
+def ask(server: MlflowServer, path: str, method: str = "POST", **body: Any) -> None:
+    """Something that only administrators do."""
+    url = f"{server.url}/api/{path}"
+    answer = httpx.request(method, url, json=body, auth=(ADMIN, PASSWORD), trust_env=False)
+    assert answer.status_code in (200, 404), answer.text
+
+
+def permit(server: MlflowServer, permission: str) -> None:
+    """Let the reader do that much with the model."""
+    on = {"username": READER, "resource_type": "registered_model", "resource_id": "flights"}
+    ask(server, "3.0/mlflow/users/permissions/revoke", **on)
+    ask(server, "3.0/mlflow/users/permissions/grant", **on, permission=permission)
+
+
+def test_a_renewed_token_counts_from_the_next_request_on(stage: Stage, make: Make) -> None:
+    """An expired one is refused, says whose it is, and is not told; nothing is opened anew."""
+    stage.registry.register(make(), key="run-1")
+    (stage.server.tokens.parent / "token").write_text("expired-secret")
+    with pytest.raises(Refused, match="renew the token") as refused:
+        stage.registry.versions("flights")
+    stage.become(ADMIN)
+
+    assert "expired-secret" not in str(refused.value)
+    assert [each.version for each in stage.registry.versions("flights")] == ["1"]
+
+
+def test_a_missing_right_is_refused_with_what_to_grant(stage: Stage, make: Make) -> None:
+    """Nothing was changed; asking for rights changes nothing either."""
+    stage.registry.register(make(), key="run-1")
+    permit(stage.server, "READ")
+    stage.become(READER)
+    missing = stage.registry.missing_rights("flights")
+    with pytest.raises(Refused, match=r"grant the account .* MANAGE"):
+        stage.registry.set_alias("flights", CHAMPION, "1", key="k", fence=owner(1))
+    permit(stage.server, "EDIT")
+    only_removing = stage.registry.missing_rights("flights")
+    permit(stage.server, "MANAGE")
+
+    assert [text.split(" aliases")[0].rpartition(" may not ")[2] for text in missing] == [
+        "set",
+        "remove",
+    ]
+    assert [" remove " in text for text in only_removing] == [True]
+    assert stage.registry.missing_rights("flights") == ()
+    assert stage.registry.get("flights", "1").aliases == ()
+
+
+def test_asking_for_the_rights_on_an_unknown_model_is_invalid(stage: Stage) -> None:
+    """Somebody wrote its name wrongly."""
+    with pytest.raises(Invalid, match="flights"):
+        stage.registry.missing_rights("flights")
+
+
+def test_a_write_under_way_when_a_newer_owner_appears_is_uncertain(
+    stage: Stage, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow cannot refuse it; whoever wrote it learns that it came late, and acts no more."""
+    from mlflow.tracking import MlflowClient
+
+    for key in ("run-1", "run-2"):
+        stage.registry.register(make(), key=key)
+    move = MlflowClient.set_registered_model_alias
+
+    def overtaken(client: MlflowClient, name: str, alias: str, version: str) -> None:
+        stage.reopened().claim("flights", owner(2))
+        move(client, name, alias, version)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", overtaken)
+    with pytest.raises(Uncertain, match="newer owner"):
+        stage.registry.set_alias("flights", CHAMPION, "2", key="k", fence=owner(1))
+    with pytest.raises(Refused, match="came too late"):
+        stage.registry.delete_alias("flights", CHALLENGER, key="k", fence=owner(1))
+
+
+def test_an_account_with_a_password_from_a_file(stage: Stage, tmp_path: Path) -> None:
+    """What MLflow's own accounts have; a second account of one process is refused by name."""
+    access = MlflowAccess(username=ADMIN, password_file=tmp_path / "password")
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    other_name = stage.server.url.replace("127.0.0.1", "localhost")
+
+    assert MlflowRegistry(other_name, "", access=access).versions("flights") == ()
+    with pytest.raises(Invalid, match="one account per server"):
+        MlflowRegistry(stage.server.url, "", access=access).versions("flights")
