@@ -1,0 +1,53 @@
+variable "name" {
+  description = "Name of the installation: cluster, VPC, database and buckets begin with it."
+  type        = string
+  default     = "mendloop"
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-central-1"
+}
+
+variable "administrator_role_arns" {
+  description = "IAM roles that administer the cluster, by who that is; whoever runs Terraform must be among them."
+  type        = map(string)
+}
+
+variable "mendloop_image" {
+  description = "Image of mendloop, by digest."
+  type        = object({ repository = string, digest = string })
+}
+
+variable "mendloop_values" {
+  description = "Values of mendloop's chart as YAML documents: settings, models, rules."
+  type        = list(string)
+  default     = []
+}
+
+variable "access_log_bucket" {
+  description = "Existing bucket of the organisation for S3 access logs."
+  type        = string
+}
+
+variable "permissions_boundary_arn" {
+  description = "Policy of the organisation that bounds every role; null for none."
+  type        = string
+  default     = null
+}
+
+variable "log_kms_key_arn" {
+  description = "KMS key of the organisation for logs in CloudWatch."
+  type        = string
+}
+
+variable "grafana_admin_secret" {
+  description = "Existing secret in Secrets Manager with `username` and `password` for Grafana."
+  type        = string
+}
+
+variable "mlflow_admin_secret" {
+  description = "Existing secret in Secrets Manager with `username` and `password` for MLflow."
+  type        = string
+}
