@@ -11,12 +11,11 @@ from agents.catalog import all_tools
 from agents.ports import Desk
 from infra.embedded.home import Home
 from orchestrator.controller import Controller, Target
-from orchestrator.journal.attended import AttendedJournal
-from orchestrator.journal.settings import settings_of
+from orchestrator.durable import open_durable
+from orchestrator.journal.address import JournalAddress
 from orchestrator.kill_switch import STOP_FILE
 from orchestrator.notifications.channels import FILE as CHANNELS_FILE
 from orchestrator.notifications.channels import NotificationChannels, read_channels
-from orchestrator.notifications.outbox import FILE as OUTBOX_FILE
 from orchestrator.notifications.service import Notifier, make_senders
 from orchestrator.rule_folder import RuleFolder
 from orchestrator.telemetry import telemetry_from
@@ -121,41 +120,33 @@ def notified_channels(home: Home, path: Path | None) -> NotificationChannels | N
     return read_channels(chosen) if path is not None or chosen.is_file() else None
 
 
-def embedded_notifier(home: Home, channels: NotificationChannels) -> Notifier:
+def embedded_notifier(home: Home, channels: NotificationChannels, *, url: str = "") -> Notifier:
     """Senders beside the controller of ``home``, whose journal must be there."""
     senders = make_senders(
         channels,
-        home.journal,
-        home.root / OUTBOX_FILE,
+        JournalAddress(home.root, url),
         webhook=HttpWebhook(),
         clock=SystemClock(),
         tools=all_tools(),
     )
-    return Notifier(senders, home.root)
+    return Notifier(senders)
 
 
 def embedded_controller(
-    home: Home, targets: Sequence[Target], *, policies: Sequence[Path] = ()
+    home: Home, targets: Sequence[Target], *, policies: Sequence[Path] = (), url: str = ""
 ) -> Controller:
     """A controller over everything under ``home``; its rules are the shipped ones, those in the
-    home and those in the folders ``policies``."""
-    import sqlite3
-
-    from langgraph.checkpoint.sqlite import SqliteSaver
-
-    # langsmith comes along with langgraph: nothing about incidents may leave this machine.
-    os.environ["LANGSMITH_TRACING"] = "false"
-    os.environ["LANGCHAIN_TRACING_V2"] = "false"
-    connection = sqlite3.connect(home.checkpoints, check_same_thread=False)
+    home and those in the folders ``policies``. ``url``: the database that holds its journal."""
+    durable = open_durable(
+        home.root,
+        url,
+        at=targets[0].desk.clock.now(),
+        tracing=telemetry_from(os.environ),
+    )
     return Controller(
         targets,
-        journal=AttendedJournal(
-            home.journal,
-            at=targets[0].desk.clock.now(),
-            settings=settings_of(home.root),
-            tracing=telemetry_from(os.environ),
-        ),
-        checkpointer=SqliteSaver(connection),
+        journal=durable.journal,
+        checkpointer=durable.checkpointer,
         leases=FileLeases(home.leases),
         rules=RuleFolder([home.policies, *policies]),
         tools=all_tools(),

@@ -44,13 +44,12 @@ def reject(approval: str, home: Path, by: str, reason: str) -> None:
 
 def _answer(home: Path, approval: str, by: str, *, approve: bool, reason: str) -> None:
     from orchestrator.approvals import answer
-    from orchestrator.cli.home import JOURNAL, open_journal
-    from orchestrator.journal.sqlite import SqliteJournal
+    from orchestrator.cli.home import journal_of, open_journal
     from tools.clock import SystemClock
 
     with open_journal(home):
         pass  # says what is wrong with the home before anything is written
-    journal = SqliteJournal(home / JOURNAL)
+    journal = journal_of(home).open()
     try:
         found = answer(
             journal,

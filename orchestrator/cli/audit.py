@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.audit_diff import diff
 from orchestrator.cli.audit_keep import prune, rotate_key, seal
 from orchestrator.cli.audit_replay import replay
-from orchestrator.cli.home import home_option, open_journal
+from orchestrator.cli.home import home_option, journal_of, open_journal
 from orchestrator.cli.timeline import print_timeline
 from orchestrator.journal import kinds
 from orchestrator.journal.audit import audit as audited
@@ -107,7 +107,7 @@ def verify(
         found = audited(chain, [*_named(chain.notes()), *kept], public)
     else:
         with open_journal(home) as journal:
-            own = CheckpointFolder(home / "checkpoints")
+            own = journal_of(home).checkpoints()
             notes = kept_notes(checkpoints) if checkpoints else own.notes()
             found = audited(journal, notes, public)
             broken = next(broken_segments(journal, home / SEGMENTS), None) if found.ok else None
@@ -130,7 +130,7 @@ def export(home: Path, form: str, output: TextIO) -> None:
     Example: mendloop audit export --home demo-out -o journal.jsonl
     """
     with open_journal(home) as journal:
-        notes = [note for _, note in CheckpointFolder(home / "checkpoints").notes()]
+        notes = [note for _, note in journal_of(home).checkpoints().notes()]
         for line in json_lines(journal, notes) if form == "jsonl" else csv_lines(journal):
             output.write(line)
 
@@ -148,7 +148,7 @@ def prove_event(home: Path, event: int) -> None:
         found = journal.events(after=event - 1, until=event)
         if not found:
             raise Invalid(f"there is no event {event}; the journal has {journal.head().seq}")
-        note = CheckpointFolder(home / "checkpoints").covering(event)
+        note = journal_of(home).checkpoints().covering(event)
         if note is None:
             raise Invalid(f"no checkpoint covers event {event} yet; the next one will")
         keyed = journal.events(target="", kinds=[kinds.JOURNAL_KEYED])

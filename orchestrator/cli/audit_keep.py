@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.home import JOURNAL, home_option, open_journal
+from orchestrator.cli.home import home_option, journal_of, open_journal
 from tools.errors import Invalid
 
 _by = click.option("--by", default="", help="Who does it (default: the user of this session).")
@@ -43,7 +43,6 @@ def prune(home: Path, older_than: timedelta, reason: str, dry_run: bool, by: str
     """
     from orchestrator.journal.incidents import fold_incidents
     from orchestrator.journal.signed import SignedJournal
-    from orchestrator.journal.sqlite import SqliteJournal
 
     now = datetime.now(UTC)
     with open_journal(home) as reader:
@@ -54,13 +53,14 @@ def prune(home: Path, older_than: timedelta, reason: str, dry_run: bool, by: str
     if dry_run or not found.payloads:
         click.echo(f"{size} would go" if found.payloads else "nothing is old enough")
         return
-    journal = SqliteJournal(home / JOURNAL)
+    address = journal_of(home)
+    journal = address.open()
     try:
         taken = journal.prunable(now - older_than, still_open)
         journal.prune(taken, at=now, actor=by or getpass.getuser(), reason=reason)
     finally:
         journal.close()
-    SignedJournal(home / JOURNAL, at=now).close()
+    SignedJournal(address, at=now).close()
     click.echo(f"{size} are gone; the record of it is signed")
 
 
@@ -79,19 +79,19 @@ def seal(home: Path, by: str) -> None:
     from orchestrator.journal.payloads import JournalSealed
     from orchestrator.journal.segments import SEGMENTS, seal
     from orchestrator.journal.signed import SignedJournal
-    from orchestrator.journal.sqlite import SqliteJournal
 
     now = datetime.now(UTC)
     with open_journal(home):
         pass  # says what is wrong with the home before anything is written
-    SignedJournal(home / JOURNAL, at=now).close()
-    journal = SqliteJournal(home / JOURNAL)
+    SignedJournal(journal_of(home), at=now).close()
+    address = journal_of(home)
+    journal = address.open()
     try:
         last = journal.head().seq
         event = seal(journal, home / SEGMENTS, last=last, at=now, by=by or getpass.getuser())
     finally:
         journal.close()
-    SignedJournal(home / JOURNAL, at=now).close()
+    SignedJournal(address, at=now).close()
     sealed = event.read(JournalSealed)
     click.echo(f"events {sealed.first} to {sealed.last} are sealed in {SEGMENTS}/{sealed.file}")
 
@@ -114,5 +114,5 @@ def rotate_key(home: Path, by: str) -> None:
         pass
     if not (home / "keys").is_dir():
         raise Invalid(f"{home} has no key yet; `mendloop run` makes the first one")
-    old, new = rotate_key(home / JOURNAL, at=datetime.now(UTC), by=by or getpass.getuser())
+    old, new = rotate_key(journal_of(home), at=datetime.now(UTC), by=by or getpass.getuser())
     click.echo(f"checkpoints were signed by {old}\nand are signed now by {new}")

@@ -1,19 +1,32 @@
-"""The ``--home`` option, and the journal that readers find there."""
+"""The options ``--home`` and ``--journal``, and the journal that readers find there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.address import VARIABLE, JournalAddress
+from orchestrator.journal.stored import StoredJournal
 from tools.errors import Invalid
 
-JOURNAL = "mendloop.db"
+_URL = "mendloop.journal"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
-home_option = click.option(
+
+def home_option(command: _Command) -> _Command:
+    """``--home``, which the command is given, and ``--journal``, which ``journal_of`` knows."""
+    return _home(_journal(command))
+
+
+def _keep_url(context: click.Context, option: click.Parameter, value: str) -> None:
+    context.meta[_URL] = value
+
+
+_home = click.option(
     "--home",
     envvar="MENDLOOP_HOME",
     default=".mendloop",
@@ -22,17 +35,36 @@ home_option = click.option(
     type=click.Path(path_type=Path),
     help="Folder in which mendloop keeps its state.",
 )
+_journal = click.option(
+    "--journal",
+    envvar=VARIABLE,
+    default="",
+    show_envvar=True,
+    metavar="URL",
+    expose_value=False,
+    callback=_keep_url,
+    help="Database with the journal (postgresql://user@host/name); default: a file in the home.",
+)
+
+
+def journal_of(home: Path) -> JournalAddress:
+    """Where the journal is, by the options of the command that runs."""
+    context = click.get_current_context(silent=True)
+    return JournalAddress(home, context.meta.get(_URL, "") if context else "")
 
 
 @contextmanager
-def open_journal(home: Path) -> Iterator[SqliteJournal]:
+def open_journal(home: Path) -> Iterator[StoredJournal]:
     """The journal of ``home``, to read; writers may go on meanwhile."""
-    if not home.is_dir():
+    address = journal_of(home)
+    if not address.url and not home.is_dir():
         raise Invalid(f"there is no home folder {home}; say --home DIR or set MENDLOOP_HOME")
-    path = home / JOURNAL
-    if not path.is_file():
-        raise Invalid(f"there is no journal {path}; has `mendloop run` or the demo used this home?")
-    journal = SqliteJournal.open_read_only(path)
+    if not address.url and not address.path.is_file():
+        raise Invalid(
+            f"there is no journal {address.path}; has `mendloop run` or the demo used this home?"
+            f" One in PostgreSQL is named by --journal or {VARIABLE}"
+        )
+    journal = address.open_read_only()
     try:
         yield journal
     finally:

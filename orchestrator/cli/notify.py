@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.home import JOURNAL, home_option
+from orchestrator.cli.home import home_option, journal_of
 from tools.errors import Invalid, MendloopError
 
 if TYPE_CHECKING:
@@ -88,11 +88,12 @@ def status(home: Path, as_json: bool) -> None:
     \b
     Example: mendloop notify status --json
     """
-    from orchestrator.notifications.outbox import FILE, Outbox
+    from orchestrator.notifications.outbox import FILE, open_outbox
 
-    if not (home / FILE).is_file():
+    address = journal_of(home)
+    if not address.url and not (home / FILE).is_file():
         raise Invalid(f"nothing was ever to be delivered from {home}; see `mendloop notify --help`")
-    outbox = Outbox(home / FILE)
+    outbox = open_outbox(address)
     try:
         found = outbox.status()
     finally:
@@ -131,7 +132,6 @@ def deliver(context: click.Context, file: Path | None, home: Path, limit_s: floa
     Example: mendloop notify deliver --home .mendloop --within 10
     """
     from agents.catalog import all_tools
-    from orchestrator.notifications.outbox import FILE
     from orchestrator.notifications.service import deliver_backlog, make_senders
     from tools.clock import SystemClock
     from tools.http_webhook import HttpWebhook
@@ -139,15 +139,14 @@ def deliver(context: click.Context, file: Path | None, home: Path, limit_s: floa
     document = _document(file, home)
     senders = make_senders(
         document,
-        home / JOURNAL,
-        home / FILE,
+        journal_of(home),
         webhook=HttpWebhook(),
         clock=SystemClock(),
         tools=all_tools(),
     )
     left = False
     for sender in senders:
-        done = deliver_backlog(sender, home, wait=threading.Event(), limit_s=limit_s)
+        done = deliver_backlog(sender, wait=threading.Event(), limit_s=limit_s)
         left = left or not done
         click.echo(f"{sender.channel.name}: {'all delivered' if done else 'something is left'}")
     if left:

@@ -13,7 +13,7 @@ from types import FrameType
 
 import click
 
-from orchestrator.cli.home import home_option
+from orchestrator.cli.home import home_option, journal_of
 
 TICK_S = 0.5
 _STANDBY_POLL_S = 0.1
@@ -99,12 +99,13 @@ def run(
         place, [(model, model.history_path(path.parent)) for model, path in models]
     )
     meanwhile = (lambda: warm_up(targets)) if standby else None
+    url = journal_of(place.root).url
     with ExitStack() as held:
         if not _take_home(place.root, held, stop, meanwhile=meanwhile):
             return
-        controller = embedded_controller(place, targets, policies=folders)
+        controller = embedded_controller(place, targets, policies=folders, url=url)
         if channels is not None:
-            held.enter_context(embedded_notifier(place, channels))
+            held.enter_context(embedded_notifier(place, channels, url=url))
         controller.start()
         _tick_until(controller.tick, stop, tick_s, ticks)
         controller.stop("told to stop")

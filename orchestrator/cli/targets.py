@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.home import JOURNAL
+from orchestrator.cli.home import journal_of
 from tools.errors import Invalid
 from tools.values import Value
 
@@ -22,7 +22,7 @@ by_option = click.option(
 
 def check_target(target: str, home: Path) -> str:
     """The target as it was written. Raises Invalid when home or name cannot be right."""
-    if not home.is_dir():
+    if not home.is_dir() and not journal_of(home).url:
         raise Invalid(f"there is no home folder {home}; say --home DIR or set MENDLOOP_HOME")
     if not _TARGET.match(target):
         raise Invalid(f"expected namespace/name, got {target!r}", field="TARGET")
@@ -33,9 +33,7 @@ def record(
     home: Path, kind: str, target: str | None, by: str, now: datetime, payload: Value
 ) -> None:
     """Write what a person did; the controller may be down."""
-    from orchestrator.journal.sqlite import SqliteJournal
-
-    journal = SqliteJournal(home / JOURNAL)
+    journal = journal_of(home).open()
     try:
         journal.append(kind, at=now, actor=by, target=target or "", payload=payload)
     finally:

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.journal.checkpoint import CheckpointFolder
+from orchestrator.journal.address import JournalAddress
 from orchestrator.journal.courier import Courier
 from orchestrator.journal.event import Event
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.places import make_place
+from orchestrator.journal.places import Place, make_place
 from orchestrator.journal.settings import JournalSettings
-from orchestrator.journal.signed import SignedJournal
+from orchestrator.journal.signed import SignedJournal, address_of
 
 
 class Tracing(Protocol):
@@ -32,23 +32,26 @@ class AttendedJournal(SignedJournal):
 
     def __init__(
         self,
-        path: Path,
+        where: Path | JournalAddress,
         *,
         at: datetime,
         settings: JournalSettings,
+        places: Sequence[Place] = (),
         tracing: Tracing | None = None,
     ) -> None:
-        """See SignedJournal; ``tracing`` is shown what was appended."""
+        """See SignedJournal; ``tracing`` is shown what was appended. ``places`` get copies of
+        checkpoints, as those of the settings do."""
         self._tracing = tracing
+        address = where if isinstance(where, JournalAddress) else address_of(where)
         wanted = settings.spec.checkpoints
         self._courier = Courier(
-            CheckpointFolder(path.parent / "checkpoints"),
-            [make_place(place) for place in wanted.places],
+            address.checkpoints(),
+            [*(make_place(place) for place in wanted.places), *places],
             sign=self.sign,
             every_s=wanted.every.total_seconds(),
         )
         super().__init__(
-            path,
+            address,
             at=at,
             every_events=wanted.every_events,
             on_append=partial(tracing.follow, self) if tracing else None,

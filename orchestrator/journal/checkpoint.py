@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from orchestrator.journal.note import Signer, Verifier, open_note
 from tools.durable_files import write_durably
@@ -70,14 +71,36 @@ def parse_notes(notes: Iterable[tuple[str, str]], verifiers: Sequence[Verifier])
     return sorted(found, key=lambda named: named[1].size)
 
 
+class Checkpoints(Protocol):
+    """The checkpoints of one journal, by size."""
+
+    def write(self, checkpoint: Checkpoint, signer: Signer) -> None:
+        """Sign and keep it. Raises Unavailable when it cannot be written."""
+
+    def notes(self) -> list[tuple[str, str]]:
+        """Every signed note by its name, smallest first. Raises Invalid."""
+
+    def newest(self) -> tuple[str, str] | None:
+        """The note over most events; None when nothing was signed yet."""
+
+    def newest_size(self) -> int:
+        """How many events the largest checkpoint covers; 0 when there is none."""
+
+    def covering(self, event: int) -> str | None:
+        """The note of the smallest checkpoint that covers the event; None when none does yet."""
+
+    def after(self, size: int) -> list[tuple[str, str]]:
+        """The notes over more than ``size`` events."""
+
+
 class CheckpointFolder:
-    """The checkpoints of one journal, one file each, named by size."""
+    """Implements Checkpoints with one file each."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def write(self, checkpoint: Checkpoint, signer: Signer) -> Path:
-        """Sign and keep it. Raises Unavailable when the folder cannot be written."""
+    def write(self, checkpoint: Checkpoint, signer: Signer) -> None:
+        """See Checkpoints."""
         path = self._root / f"{checkpoint.size:012d}.checkpoint"
         try:
             write_durably(path, signer.sign(checkpoint.text()))
@@ -85,7 +108,6 @@ class CheckpointFolder:
             raise Unavailable(
                 f"cannot write checkpoint {path}: {error.strerror}; make the folder writable"
             ) from error
-        return path
 
     def notes(self) -> list[tuple[str, str]]:
         """Every signed note by the name of its file, smallest first. Raises Invalid."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from orchestrator.journal.checkpoint import CheckpointFolder
+from orchestrator.journal.checkpoint import Checkpoints
 from orchestrator.journal.places import Place, bring
 from tools.errors import MendloopError
 
@@ -30,7 +30,7 @@ class Courier:
 
     def __init__(
         self,
-        home: CheckpointFolder,
+        home: Checkpoints,
         places: Sequence[Place],
         *,
         sign: Callable[[], object],

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from orchestrator.journal.event import Head, Row
 from orchestrator.journal.journal import Verification
-from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.stored import StoredJournal
 from orchestrator.journal.verification import Stored, verify_rows
 from tools.errors import Invalid
 from tools.values import canonical_json
@@ -26,7 +26,7 @@ SEGMENT_FORMAT = "mendloop-journal-segment/1"
 FIELDS = Row._fields
 
 
-def json_lines(journal: SqliteJournal, notes: Sequence[str] = ()) -> Iterator[str]:
+def json_lines(journal: StoredJournal, notes: Sequence[str] = ()) -> Iterator[str]:
     """The whole journal as it is now, in canonical JSON; ``notes`` are its signed checkpoints."""
     head = journal.head()
     yield _line(
@@ -35,7 +35,7 @@ def json_lines(journal: SqliteJournal, notes: Sequence[str] = ()) -> Iterator[st
     yield from _event_lines(journal.rows(until=head.seq))
 
 
-def segment_lines(journal: SqliteJournal, *, first: int, last: int) -> Iterator[str]:
+def segment_lines(journal: StoredJournal, *, first: int, last: int) -> Iterator[str]:
     """A stretch of the journal, spelled as in an export; its digest is what gets recorded."""
     yield _line({"format": SEGMENT_FORMAT, "first": first, "last": last})
     yield from _event_lines(journal.rows(after=first - 1, until=last))
@@ -50,7 +50,7 @@ def _event_lines(rows: Iterator[tuple[Row, str | None]]) -> Iterator[str]:
         yield _line({**row._asdict(), "payload": json.loads(row.payload)})
 
 
-def csv_lines(journal: SqliteJournal) -> Iterator[str]:
+def csv_lines(journal: StoredJournal) -> Iterator[str]:
     """A header and one event per line, the payload as JSON text. For people: only JSON lines can
     be verified. Text that a spreadsheet would take for a formula gets an apostrophe in front."""
     yield _csv(FIELDS)

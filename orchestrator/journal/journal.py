@@ -1,6 +1,6 @@
 """Port: the append-only log that is the truth about what mendloop did.
 
-Adapter: ``orchestrator/journal/sqlite.py``; later PostgreSQL.
+Adapters: ``orchestrator/journal/sqlite.py`` and ``postgres.py``.
 """
 
 from __future__ import annotations

@@ -38,6 +38,27 @@ def load_or_make_signer(folder: Path) -> Signer:
         raise Unavailable(f"signing key {path}: {error.strerror}; check the folder") from error
 
 
+def shared_signer(folder: Path, recorded: str) -> Signer:
+    """The signing key of a journal that several homes share; made only for the very first.
+
+    Raises Refused where the journal's key (``recorded``, the newest on record) is another one: two
+    keys that take turns would look like a forgery.
+    """
+    path = folder / SIGNING_KEY
+    if recorded and not path.exists():
+        raise Refused(
+            f"the journal is signed with a key that {folder} does not have; put the file"
+            f" {SIGNING_KEY} there that the other controllers have (in a cluster: a Secret)"
+        )
+    signer = load_or_make_signer(folder)
+    if recorded and str(signer.verifier) != recorded:
+        raise Refused(
+            f"the journal is signed with another key than {path}; give every controller that shares"
+            " a journal the same key (after a rotation: the new one)"
+        )
+    return signer
+
+
 def read_verifiers(place: Path) -> list[Verifier]:
     """The public key in the file ``place``, or every ``*.pub`` in that folder, if there is one.
 
@@ -126,7 +147,10 @@ def _handed_over(old: Verifier, new: Verifier) -> str:
 
 
 def _load(path: Path) -> Signer:
-    if path.stat().st_mode & 0o077:
+    found = path.stat()
+    # A Secret that is mounted with an fsGroup belongs to root and can be read by our group.
+    is_mounted = found.st_uid == 0 and os.geteuid() != 0
+    if found.st_mode & (0o037 if is_mounted else 0o077):
         raise Refused(f"{path} may be read by others; chmod 600 it, or rotate the key")
     return Signer.parse(path.read_text(encoding="utf-8"))
 

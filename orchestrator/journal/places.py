@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from orchestrator.journal.checkpoint import CheckpointFolder
+from orchestrator.journal.checkpoint import CheckpointFolder, Checkpoints
 from orchestrator.journal.place_config_map import ConfigMapOfCheckpoints
 from orchestrator.journal.settings import ConfigMapPlace, FolderPlace, GitPlace
 from tools.durable_files import write_durably
@@ -108,7 +108,7 @@ def kept_notes(where: str) -> list[Note]:
     return CheckpointFolder(Path(where)).notes()
 
 
-def bring(place: Place, home: CheckpointFolder) -> None:
+def bring(place: Place, home: Checkpoints) -> None:
     """Put what the place lacks; its newest is compared with the home's of the same size.
 
     Raises what ``put`` raises, and Refused when the place knows of more events than the home.

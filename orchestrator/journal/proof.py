@@ -10,7 +10,7 @@ from orchestrator.journal.checkpoint import Checkpoint, parse_checkpoint
 from orchestrator.journal.event import Event, digest_of
 from orchestrator.journal.merkle import MemoryTree, root_from_path
 from orchestrator.journal.note import Verifier
-from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.stored import StoredJournal
 from tools.errors import Invalid, Refused
 from tools.values import Value, canonical_json, digest
 
@@ -26,7 +26,7 @@ class Proof(Value):
     """The whole signed note."""
 
 
-def prove(journal: SqliteJournal, event: Event, *, checkpoint: Checkpoint, note: str) -> Proof:
+def prove(journal: StoredJournal, event: Event, *, checkpoint: Checkpoint, note: str) -> Proof:
     """The proof that ``event`` is among the events whose root ``note`` signs.
 
     Reads a few hundred nodes, however long the journal is. Raises Refused when the journal is not
@@ -72,7 +72,7 @@ def check(proof: Proof, verifiers: Sequence[Verifier]) -> None:
         raise Invalid(f"event {event.seq} is not in the tree that the checkpoint signs")
 
 
-def _kept_path(journal: SqliteJournal, event: Event, checkpoint: Checkpoint) -> list[bytes] | None:
+def _kept_path(journal: StoredJournal, event: Event, checkpoint: Checkpoint) -> list[bytes] | None:
     """The path from the nodes that the journal keeps, if it leads to the signed root."""
     try:
         path = journal.tree().inclusion(event.seq - 1, checkpoint.size)

@@ -7,29 +7,26 @@ The chain, the tree and every proof stay as they are: they cover digests.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Entry
 from orchestrator.journal.payloads import JournalPruned
-from orchestrator.journal.store import put
-from tools.values import Value, canonical_json
+from orchestrator.journal.store import Connection, put
+from tools.values import Value
 
 _NAMES_PER_EVENT = 5_000
 """A list of more digests would not fit an event."""
 
 _KINDS = ",".join(f"'{kind}'" for kind in sorted(kinds.EXPLANATIONS))
 _OLD = f"""
-SELECT DISTINCT name, length(CAST(content AS BLOB)) FROM payloads
+SELECT DISTINCT name, {{size}} FROM payloads
 JOIN events ON payload = name
-WHERE at < :before AND kind IN ({_KINDS})
-  AND incident NOT IN (SELECT value FROM json_each(:open))
+WHERE at < ? AND kind IN ({_KINDS}) AND NOT {{is_open}}
   AND name NOT IN (
     SELECT payload FROM events WHERE substr(payload, 1, 1) = '"'
-      AND (at >= :before OR kind NOT IN ({_KINDS})
-        OR incident IN (SELECT value FROM json_each(:open)))
+      AND (at >= ? OR kind NOT IN ({_KINDS}) OR {{is_open}})
     UNION SELECT payload FROM events AS newest WHERE kind = '{kinds.MEMORY_SAVED}' AND seq = (
       SELECT max(seq) FROM events WHERE target = newest.target AND kind = newest.kind))
 ORDER BY name
@@ -46,13 +43,15 @@ class Pruning(Value):
 
 
 def prunable(
-    connection: sqlite3.Connection, before: datetime, open_incidents: Sequence[str]
+    connection: Connection, before: datetime, open_incidents: Sequence[str], *, size: str
 ) -> Pruning:
-    """What may go, looked up and left in place."""
+    """What may go, looked up and left in place; ``size`` is the database's way to say how many
+    bytes ``content`` has."""
     text = before.astimezone(UTC).isoformat(timespec="microseconds")
-    found = connection.execute(
-        _OLD, {"before": text, "open": canonical_json(list(open_incidents))}
-    ).fetchall()
+    marks = ", ".join("?" * len(open_incidents))
+    is_open = f"(incident IN ({marks}))" if open_incidents else "(1 = 0)"
+    values = [text, *open_incidents, text, *open_incidents]
+    found = connection.execute(_OLD.format(size=size, is_open=is_open), values).fetchall()
     return Pruning(
         before=text,
         payloads=tuple(name[1:-1] for name, _ in found),
@@ -61,22 +60,27 @@ def prunable(
 
 
 def prune(
-    connection: sqlite3.Connection, taken: Pruning, *, at: datetime, actor: str, reason: str
+    connection: Connection,
+    taken: Pruning,
+    *,
+    at: datetime,
+    actor: str,
+    reason: str,
+    size: str,
 ) -> None:
     """Record and take them; the caller holds the transaction."""
     for names in _batches(taken.payloads):
         held = [(f'"{name}"',) for name in names]
-        size = sum(
-            connection.execute(
-                "SELECT length(CAST(content AS BLOB)) FROM payloads WHERE name = ?", name
-            ).fetchone()[0]
+        total = sum(
+            connection.execute(f"SELECT {size} FROM payloads WHERE name = ?", name).fetchone()[0]
             for name in held
         )
-        payload = JournalPruned(before=taken.before, payloads=names, bytes=size, reason=reason)
+        payload = JournalPruned(before=taken.before, payloads=names, bytes=total, reason=reason)
         entry = Entry(kind=kinds.JOURNAL_PRUNED, at=at, actor=actor, payload=payload)
         (linked,) = put(connection, [entry])
         connection.executemany(
-            "INSERT OR REPLACE INTO pruned (name, event) VALUES (?, ?)",
+            "INSERT INTO pruned (name, event) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET event = excluded.event",
             [(name, linked.row.seq) for (name,) in held],
         )
         connection.executemany("DELETE FROM payloads WHERE name = ?", held)

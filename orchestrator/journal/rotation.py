@@ -6,28 +6,28 @@ from datetime import datetime
 from pathlib import Path
 
 from orchestrator.journal import kinds
+from orchestrator.journal.address import JournalAddress
 from orchestrator.journal.audit import root_text
-from orchestrator.journal.checkpoint import Checkpoint, CheckpointFolder
-from orchestrator.journal.keys import finish_rotation, hand_over, prepare_rotation, signing
+from orchestrator.journal.checkpoint import Checkpoint
+from orchestrator.journal.keys import finish_rotation, hand_over, prepare_rotation
 from orchestrator.journal.note import Verifier
 from orchestrator.journal.signed import SignedJournal
-from orchestrator.journal.sqlite import SqliteJournal
 
 
-def rotate_key(path: Path, *, at: datetime, by: str) -> tuple[Verifier, Verifier]:
-    """The public keys before and after; a controller that runs goes on with the new one.
+def rotate_key(where: Path | JournalAddress, *, at: datetime, by: str) -> tuple[Verifier, Verifier]:
+    """The public keys before and after; a controller goes on with the new one once it has it.
 
     The last thing that the old key signs is the checkpoint over its own hand-over. A crash leaves
     the old key in force, or the new one, never neither: the next start finishes or forgets it.
     Raises Refused when the journal is not what was signed.
     """
-    keys, checkpoints = path.parent / "keys", CheckpointFolder(path.parent / "checkpoints")
-    signed = SignedJournal(path, at=at)  # holds the journal against the last checkpoint
-    origin = signed.origin
+    signed = SignedJournal(where, at=at)  # holds the journal against the last checkpoint
+    origin, address = signed.origin, signed.address
     signed.close()
-    journal = SqliteJournal(path)
+    keys, checkpoints = address.keys, address.checkpoints()
+    journal = address.open()
     try:
-        with signing(keys):
+        with address.signing():
             old, new = prepare_rotation(keys)
             event = journal.append(
                 kinds.JOURNAL_KEYED, at=at, actor=by, payload=hand_over(old, new.verifier)

@@ -15,14 +15,14 @@ from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
 from orchestrator.journal.export import segment_lines
 from orchestrator.journal.payloads import JournalSealed
-from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.stored import StoredJournal
 from tools.durable_files import write_durably
 from tools.errors import Invalid, Unavailable
 
 SEGMENTS = "segments"
 
 
-def seal(journal: SqliteJournal, folder: Path, *, last: int, at: datetime, by: str) -> Event:
+def seal(journal: StoredJournal, folder: Path, *, last: int, at: datetime, by: str) -> Event:
     """Write the events that are not sealed yet, through ``last``, and record the file.
 
     Raises Invalid when there are none, Unavailable when the file cannot be written.
@@ -43,7 +43,7 @@ def seal(journal: SqliteJournal, folder: Path, *, last: int, at: datetime, by: s
     return journal.append(kinds.JOURNAL_SEALED, at=at, actor=by, payload=payload)
 
 
-def broken_segments(journal: SqliteJournal, folder: Path) -> Iterator[tuple[int, str]]:
+def broken_segments(journal: StoredJournal, folder: Path) -> Iterator[tuple[int, str]]:
     """Events whose segment file is there and is not what was sealed; one may be kept elsewhere."""
     for event in _sealed(journal):
         sealed = event.read(JournalSealed)
@@ -55,5 +55,5 @@ def broken_segments(journal: SqliteJournal, folder: Path) -> Iterator[tuple[int,
                 yield event.seq, f"segment {sealed.file} is not what was sealed: it was changed"
 
 
-def _sealed(journal: SqliteJournal) -> list[Event]:
+def _sealed(journal: StoredJournal) -> list[Event]:
     return journal.events(target="", kinds=[kinds.JOURNAL_SEALED])

@@ -11,20 +11,21 @@ from typing import Any
 import structlog
 
 from orchestrator.journal import kinds
+from orchestrator.journal.address import JournalAddress
 from orchestrator.journal.audit import audit, root_text
-from orchestrator.journal.checkpoint import Checkpoint, CheckpointFolder, parse_notes
+from orchestrator.journal.checkpoint import Checkpoint, parse_notes
 from orchestrator.journal.event import Entry, Event, Head
-from orchestrator.journal.journal import Verification
+from orchestrator.journal.journal import Journal, Verification
 from orchestrator.journal.keys import (
     finish_rotation,
     follow_keys,
     load_or_make_signer,
     read_verifiers,
-    signing,
+    shared_signer,
 )
 from orchestrator.journal.merkle import TILE_WIDTH
+from orchestrator.journal.note import Signer
 from orchestrator.journal.payloads import JournalKeyed
-from orchestrator.journal.sqlite import SqliteJournal
 from tools.errors import MendloopError, Refused
 from tools.values import Value
 
@@ -33,7 +34,7 @@ _log = structlog.get_logger()
 
 
 class SignedJournal:
-    """Implements Journal around the journal in a home folder.
+    """Implements Journal around the journal of a home folder.
 
     An append that is durable stays so when its checkpoint cannot be written: that is logged and
     tried again with the next append.
@@ -41,37 +42,46 @@ class SignedJournal:
 
     def __init__(
         self,
-        path: Path,
+        where: Path | JournalAddress,
         *,
         at: datetime,
         every_events: int = 256,
         on_append: Callable[[Sequence[Event]], None] | None = None,
         on_signed: Callable[[], None] | None = None,
     ) -> None:
-        """Open or make the journal at ``path``; keys and checkpoints lie in ``keys/`` and
+        """Open or make the journal ``where`` it is: a path is a file, with ``keys/`` and
         ``checkpoints/`` beside it. A key seen for the first time is recorded at ``at``.
         ``on_append`` is shown what was written, ``on_signed`` is told of each checkpoint.
 
         Only what came after the newest checkpoint is verified; `mendloop audit verify` does it all.
         Raises Refused when the journal contradicts the checkpoint: to sign on would make the
-        forgery good.
+        forgery good; and when a shared journal is signed with another key than this home's.
         """
         self._lock = threading.Lock()
-        self._keys, self._every_events = path.parent / "keys", every_events
+        self._address = where if isinstance(where, JournalAddress) else address_of(where)
+        self._keys, self._every_events = self._address.keys, every_events
         self._on_append, self._on_signed = on_append, on_signed
-        self._journal = SqliteJournal(path)
+        self._journal = self._address.open()
         try:
-            with signing(self._keys):
+            with self._address.signing():
                 finish_rotation(self._keys, self._recorded_key())
-                self._signer = load_or_make_signer(self._keys)
-            self._folder = CheckpointFolder(path.parent / "checkpoints")
+                self._signer = self._load_signer()
+                if self._address.url and not self._recorded_key():
+                    # At once, before another home that begins records a key of its own.
+                    self._record_key(self._journal, at)
+            self._folder = self._address.checkpoints()
             self._origin, self._signed_size = self._take_up()
             self._tree = self._journal.tree().frontier(self._signed_size)
             if self._recorded_key() != str(self._signer.verifier):
-                self._record_key(at)
+                self._record_key(self, at)
         except BaseException:
             self._journal.close()
             raise
+
+    @property
+    def address(self) -> JournalAddress:
+        """Where the journal and its keys are."""
+        return self._address
 
     @property
     def origin(self) -> str:
@@ -175,6 +185,11 @@ class SignedJournal:
             return False
         return root_text(root) == checkpoint.root
 
+    def _load_signer(self) -> Signer:
+        if self._address.url:
+            return shared_signer(self._keys, self._recorded_key())
+        return load_or_make_signer(self._keys)
+
     def _must_be_whole(self, found: Verification) -> None:
         if not found.ok:
             raise Refused(
@@ -190,15 +205,15 @@ class SignedJournal:
         keyed = self._journal.last(kinds.JOURNAL_KEYED, target="")
         return keyed.read(JournalKeyed).verifier if keyed else ""
 
-    def _record_key(self, at: datetime) -> None:
+    def _record_key(self, journal: Journal, at: datetime) -> None:
         """A new key is an event like any other."""
         payload = JournalKeyed(verifier=str(self._signer.verifier))
-        self.append(kinds.JOURNAL_KEYED, at=at, actor="journal", payload=payload)
+        journal.append(kinds.JOURNAL_KEYED, at=at, actor="journal", payload=payload)
 
     def _sign(self) -> None:
         try:
-            with self._lock, signing(self._keys):
-                signer = load_or_make_signer(self._keys)  # it may have been rotated meanwhile
+            with self._lock, self._address.signing():
+                signer = self._load_signer()  # it may have been rotated meanwhile
                 for linked in self._journal.hashes(after=self._tree.size):
                     self._tree.add(bytes.fromhex(linked))
                 checkpoint = Checkpoint(
@@ -211,3 +226,8 @@ class SignedJournal:
         else:
             if self._on_signed is not None:
                 self._on_signed()
+
+
+def address_of(path: Path) -> JournalAddress:
+    """Of a journal in a file."""
+    return JournalAddress(path.parent, file=path.name)

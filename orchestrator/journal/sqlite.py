@@ -17,7 +17,15 @@ from orchestrator.journal.journal import Verification
 from orchestrator.journal.merkle import TiledTree
 from orchestrator.journal.retention import Pruning, prunable, prune
 from orchestrator.journal.sqlite_file import connect, connect_read_only, translated
-from orchestrator.journal.store import WITH_CONTENT, events_of, grow_tree, head_of, nodes_of, put
+from orchestrator.journal.store import (
+    WITH_CONTENT,
+    events_of,
+    grow_tree,
+    head_of,
+    nodes_of,
+    put,
+    selection,
+)
 from orchestrator.journal.verification import Stored, verify_rows
 from tools.errors import Unavailable
 from tools.values import Value
@@ -25,6 +33,7 @@ from tools.values import Value
 Answer = TypeVar("Answer")
 
 _BATCH = 10_000
+_SIZE = "length(CAST(content AS BLOB))"
 
 
 class SqliteJournal:
@@ -90,20 +99,9 @@ class SqliteJournal:
         until: int | None = None,
     ) -> list[Event]:
         """See Journal."""
-        conditions, values = ["seq > ?"], [after]  # type: tuple[list[str], list[Any]]
-        for column, value in (("incident", incident), ("target", target)):
-            if value is not None:
-                conditions.append(f"{column} = ?")
-                values.append(value)
-        if incident:
-            conditions.append("incident != ''")  # Lets SQLite use the partial index.
-        if until is not None:
-            conditions.append("seq <= ?")
-            values.append(until)
-        if kinds is not None:
-            conditions.append(f"kind IN ({', '.join('?' * len(kinds))})")
-            values += sorted(kinds)
-        query = f"{WITH_CONTENT} WHERE {' AND '.join(conditions)} ORDER BY seq"
+        query, values = selection(
+            incident=incident, target=target, kinds=kinds, after=after, until=until
+        )
         with self._lock, translated(self._path):
             return events_of(self._connection.execute(query, values))
 
@@ -167,14 +165,16 @@ class SqliteJournal:
     def prunable(self, before: datetime, open_incidents: Sequence[str]) -> Pruning:
         """What retention would take now."""
         with self._lock, translated(self._path):
-            return prunable(self._connection, before, open_incidents)
+            return prunable(self._connection, before, open_incidents, size=_SIZE)
 
     def prune(self, taken: Pruning, *, at: datetime, actor: str, reason: str) -> None:
         """Take it for good: overwritten in the file, recorded in the chain, all or nothing."""
         with self._lock, translated(self._path):
             self._connection.execute("PRAGMA secure_delete = ON")
             self._in_transaction(
-                lambda: prune(self._connection, taken, at=at, actor=actor, reason=reason)
+                lambda: prune(
+                    self._connection, taken, at=at, actor=actor, reason=reason, size=_SIZE
+                )
             )
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

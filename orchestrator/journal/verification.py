@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Head, Row, digest_of, hash_of
 from orchestrator.journal.journal import Verification
-from tools.errors import Invalid
+from tools.errors import Invalid, Refused
 
 Stored = tuple[Any, ...]
 """The ten fields of ``Row`` and, behind them, the content of a payload that is stored apart."""
@@ -38,7 +38,7 @@ def verify_rows(
             good, previous = good + 1, row[9]
             if watch is not None:
                 watch(row)
-    except (sqlite3.DatabaseError, UnicodeEncodeError, Invalid) as error:
+    except (sqlite3.DatabaseError, UnicodeEncodeError, Invalid, Refused) as error:
         reason = f"cannot be read: {error}"
         return Verification(ok=False, events=good, first_bad=good + 1, reason=reason)
     if (deleted := payloads.unaccounted()) is not None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Self
 
 import structlog
 
 from agents.contract import Tool
-from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.address import JournalAddress
 from orchestrator.notifications.channels import NotificationChannels
-from orchestrator.notifications.outbox import Outbox
+from orchestrator.notifications.outbox import open_outbox
 from orchestrator.notifications.sender import POLL_S, Sender
 from tools.clock import Clock
-from tools.durable_files import locked
 from tools.errors import MendloopError, Unavailable
 from tools.webhook import Webhook
 
@@ -29,8 +27,7 @@ _STOPPING_S = 1.0
 
 def make_senders(
     document: NotificationChannels,
-    journal: Path,
-    outbox: Path,
+    address: JournalAddress,
     *,
     webhook: Webhook,
     clock: Clock,
@@ -44,9 +41,9 @@ def make_senders(
     channels = document.spec.channels
     addresses = {c.name: (c.address(), c.signing_key()) for c in channels}
     with ExitStack() as held:
-        reader = SqliteJournal.open_read_only(journal)
+        reader = address.open_read_only()
         held.callback(reader.close)
-        first = Outbox(outbox)
+        first = open_outbox(address)
         held.callback(first.close)
         head = reader.head().seq
         for channel in channels:
@@ -55,8 +52,8 @@ def make_senders(
         Sender(
             channel=channel,
             source=document.spec.source,
-            journal=SqliteJournal.open_read_only(journal),
-            outbox=Outbox(outbox),
+            journal=address.open_read_only(),
+            outbox=open_outbox(address),
             webhook=webhook,
             clock=clock,
             tools=tools,
@@ -70,9 +67,8 @@ def make_senders(
 class Notifier:
     """Threads that deliver until told to stop; the journal and the outbox are what survives."""
 
-    def __init__(self, senders: Sequence[Sender], locks: Path) -> None:
-        """``locks``: folder for one lock per channel, so that two processes do not send both."""
-        self._senders, self._locks = senders, locks
+    def __init__(self, senders: Sequence[Sender]) -> None:
+        self._senders = senders
         self._told = threading.Event()
         self._threads = [
             threading.Thread(
@@ -95,8 +91,9 @@ class Notifier:
         said = ""
         while not self._told.is_set():
             try:
-                with locked(self._locks / f"{sender.channel.name}.lock", timeout_s=0.0):
+                with sender.outbox.turn(sender.channel.name) as confirm:
                     while not self._told.wait(sender.step()):
+                        confirm()
                         said = ""
             except Unavailable as error:
                 if str(error) != said:
@@ -110,13 +107,13 @@ class Notifier:
             self._told.wait(_AFTER_TROUBLE_S)
 
 
-def deliver_backlog(sender: Sender, locks: Path, *, wait: threading.Event, limit_s: float) -> bool:
+def deliver_backlog(sender: Sender, *, wait: threading.Event, limit_s: float) -> bool:
     """Deliver what waits now, for at most ``limit_s``; whether nothing is left.
 
     Raises Unavailable when another process delivers for this channel.
     """
     deadline_s = sender.clock.monotonic_s() + limit_s
-    with locked(locks / f"{sender.channel.name}.lock", timeout_s=0.0):
+    with sender.outbox.turn(sender.channel.name):
         while True:
             wait_s = sender.step()
             if not sender.outbox.heads(sender.channel.name, overtaken_after=1) and wait_s:

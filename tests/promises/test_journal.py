@@ -12,34 +12,46 @@ import pytest
 from pydantic import SecretStr
 
 from orchestrator.journal import kinds
+from orchestrator.journal.address import JournalAddress
 from orchestrator.journal.event import GENESIS_HASH, Entry, Event, Head
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.payloads import StepOutcome
+from orchestrator.journal.postgres import PostgresJournal
 from orchestrator.journal.signed import SignedJournal
 from orchestrator.journal.sqlite import SqliteJournal
 from tools.errors import Invalid
+from tools.postgres import Database
 from tools.values import Value, canonical_json
 
 NOW = datetime(2013, 6, 3, 12, tzinfo=UTC)
 PAUSED = {"by": "kim", "reason": "fair"}
 
 
-ADAPTERS: dict[str, Callable[[Path], Journal]] = {
-    "file": lambda folder: SqliteJournal(folder / "mendloop.db"),
-    "memory": lambda folder: SqliteJournal(":memory:"),
-    "signed": lambda folder: SignedJournal(folder / "mendloop.db", at=NOW, every_events=2),
+ADAPTERS: dict[str, Callable[[Path, str], Journal]] = {
+    "file": lambda folder, _: SqliteJournal(folder / "mendloop.db"),
+    "memory": lambda _, __: SqliteJournal(":memory:"),
+    "signed": lambda folder, _: SignedJournal(folder / "mendloop.db", at=NOW, every_events=2),
+    "postgres": lambda _, url: PostgresJournal(Database(url)),
+    "postgres, signed": lambda folder, url: SignedJournal(
+        JournalAddress(folder, url), at=NOW, every_events=2
+    ),
 }
 
 
 @pytest.fixture(params=list(ADAPTERS))
 def anew(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Journal]:
     """Makes journals of one adapter, all with the same key where there is one."""
+    fresh = (
+        request.getfixturevalue("fresh_postgres")
+        if request.param.startswith("postgres")
+        else lambda: ""
+    )
 
     def make(name: str) -> Journal:
         (tmp_path / name).mkdir()
         if (tmp_path / "first" / "keys").is_dir():
             shutil.copytree(tmp_path / "first" / "keys", tmp_path / name / "keys")
-        return ADAPTERS[request.param](tmp_path / name)
+        return ADAPTERS[request.param](tmp_path / name, fresh())
 
     return make
 

@@ -16,6 +16,7 @@ import pytest
 
 from agents.catalog import all_tools
 from orchestrator.journal import kinds
+from orchestrator.journal.address import JournalAddress
 from orchestrator.journal.event import Event
 from orchestrator.journal.interventions import ApprovalRequested
 from orchestrator.journal.payloads import IncidentOpened, IncidentResolved, StepOutcome
@@ -64,8 +65,7 @@ class Place:
         )
         return make_senders(
             document,
-            self.folder / "mendloop.db",
-            self.folder / "notifications.db",
+            JournalAddress(self.folder),
             webhook=HttpWebhook(),
             clock=self.clock,
             tools=TOOLS,
@@ -380,7 +380,7 @@ def test_a_hanging_receiver_delays_neither_the_others_nor_the_end(
             {"name": "stuck", "url": hanging.url, "timeout": "30s"},
             {"name": "ops", "url": receiver.url},
         )
-        with Notifier(senders, place.folder):
+        with Notifier(senders):
             (event,) = place.happen("a")
             assert hanging.wait_for(lambda r: bool(r.received))
             assert receiver.wait_for(lambda r: bool(r.received))

@@ -24,6 +24,7 @@ from agents.ports import Desk
 from orchestrator import approvals, asking
 from orchestrator.approvals import APPROVAL_KINDS, fold_approvals
 from orchestrator.journal import kinds
+from orchestrator.journal.address import JournalAddress
 from orchestrator.journal.payloads import IncidentOpened
 from orchestrator.journal.sqlite import SqliteJournal
 from orchestrator.notifications.channels import NotificationChannels
@@ -192,8 +193,7 @@ class Notifications:
         )
         return make_senders(
             document,
-            self._folder / "mendloop.db",
-            self._folder / "notifications.db",
+            JournalAddress(self._folder),
             webhook=HttpWebhook(),
             clock=SystemClock(),
             tools=all_tools(),
@@ -234,7 +234,7 @@ class Notifications:
         for number in range(kills):
             killed(self.writer if number % 2 == 0 else self.sender, rng)
         (sender,) = self._senders()
-        assert deliver_backlog(sender, self._folder, wait=threading.Event(), limit_s=300.0)
+        assert deliver_backlog(sender, wait=threading.Event(), limit_s=300.0)
 
 
 def main() -> None:

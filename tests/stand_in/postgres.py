@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -187,6 +187,33 @@ def postgres_server() -> Iterator[Postgres]:
     """The server that the tests of one process share; not to be stopped."""
     with running_postgres(**QUICK) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _prepared(postgres_server: Postgres) -> str:
+    """A database that has mendloop's tables, to be copied."""
+    from orchestrator.database import bring_up
+    from tools.postgres import Database
+
+    name = postgres_server.make_database()
+    database = Database(postgres_server.url(name))
+    bring_up(database)
+    database.close()
+    return name
+
+
+@pytest.fixture
+def fresh_postgres(postgres_server: Postgres, _prepared: str) -> Iterator[Callable[[], str]]:
+    """Makes databases with mendloop's tables in them, removed afterwards; their URLs."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(postgres_server.make_database(_prepared))
+        return postgres_server.url(made[-1])
+
+    yield make
+    for name in made:
+        postgres_server.drop_database(name)
 
 
 @pytest.fixture

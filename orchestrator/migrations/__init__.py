@@ -1,0 +1,1 @@
+"""The tables that mendloop keeps in PostgreSQL, version by version (Alembic)."""
