@@ -29,6 +29,11 @@ class BoundedConnection(Connection[Any]):
                 self.pgconn.finish()
             raise
 
+    def __del__(self) -> None:
+        """A command that ends, or a pool that is let go of, need not close each."""
+        if not self.closed:
+            self.pgconn.finish()
+
 
 class _Pool(QueuePool):
     """A QueuePool that speaks of trouble as psycopg does."""
