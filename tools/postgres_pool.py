@@ -29,7 +29,7 @@ class BoundedConnection(Connection[Any]):
                 self.pgconn.finish()
             raise
 
-    def __del__(self) -> None:
+    def __del__(self, *_: object) -> None:
         """A command that ends, or a pool that is let go of, need not close each."""
         if not self.closed:
             self.pgconn.finish()

@@ -15,7 +15,7 @@ from orchestrator.cli.home import home_option, journal_of, open_journal
 from orchestrator.cli.timeline import print_timeline
 from orchestrator.journal import kinds
 from orchestrator.journal.audit import audit as audited
-from orchestrator.journal.checkpoint import CheckpointFolder, parse_notes
+from orchestrator.journal.checkpoint import parse_notes
 from orchestrator.journal.event import Event
 from orchestrator.journal.export import ExportedJournal, csv_lines, json_lines
 from orchestrator.journal.journal import Verification
