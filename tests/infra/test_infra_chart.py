@@ -107,7 +107,7 @@ def test_bindings_lead_to_the_account_that_runs(objects: list[Document]) -> None
 
 def test_the_kill_switch_is_nobodys_but_the_operators(objects: list[Document]) -> None:
     """An upgrade that wrote its content would switch mendloop on again in an emergency."""
-    [switch] = [e for e in objects if e["metadata"]["name"] == "mendloop-kill-switch"]
+    [switch] = [e for e in objects if e["metadata"]["name"] == "mendloop-stop"]
 
     assert "data" not in switch
     assert switch["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

@@ -25,13 +25,14 @@ Server-side apply of an object that does not exist yet needs both `patch` and `c
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+{{- if eq .Values.access.level "act" }}
 - apiGroups: [""]
   resources: [services]
-  verbs: [get{{ if eq .Values.access.level "act" }}, create, patch, delete{{ end }}]
+  verbs: [get, create, patch, delete]
+# Where one owns the number of replicas, mendloop leaves it alone.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list]
-{{- if eq .Values.access.level "act" }}
 # The servers' configuration, and the highest fencing token that wrote to a target.
 - apiGroups: [""]
   resources: [configmaps]
@@ -49,5 +50,5 @@ Server-side apply of an object that does not exist yet needs both `patch` and `c
   verbs: [get, create, update]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch, create, update]
+  verbs: [get, create, update]
 {{- end -}}

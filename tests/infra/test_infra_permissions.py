@@ -1,0 +1,232 @@
+"""What the chart grants is what the adapters call: no verb less, and no verb more.
+
+The adapters do everything they can do, against an API server where each request is first compared
+with the rules that Helm rendered, as RBAC would: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.journal.place_config_map import ConfigMapOfCheckpoints
+from orchestrator.journal.settings import ConfigMapPlace
+from orchestrator.stop_config_map import StopConfigMap
+from simulations.clock import VirtualClock
+from tests.infra.programs import helm
+from tests.infra.standards import of_kind
+from tests.stand_in.api_servers import open_stand_in
+from tests.stand_in.kubelet import Kubelet
+from tools.errors import Refused
+from tools.istio import IstioTraffic
+from tools.istio_subsets import IstioSubsets
+from tools.kubernetes_api import KubernetesApi, NotFound
+from tools.kubernetes_cache import WatchedObjects, WatchedReads
+from tools.kubernetes_kinds import (
+    DEPLOYMENT,
+    DESTINATION_RULE,
+    MANAGED_MODEL,
+    POD,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    Kind,
+)
+from tools.kubernetes_lease import KubernetesLeases
+from tools.kubernetes_manifests import ServerTemplate
+from tools.kubernetes_workloads import KubernetesWorkloads
+from tools.virtual_service import virtual_service
+from tools.workloads import ServerPhase, ServerRequest, ServingConfig
+
+OWN, MODELS = "mendloop", "default"
+TARGET = f"{MODELS}/flights"
+WATCHED = (MANAGED_MODEL, VIRTUAL_SERVICE, DESTINATION_RULE, DEPLOYMENT, POD)
+Grant = tuple[str, str, str, str]
+"""Namespace, API group, resource, verb."""
+
+
+class GrantedApi(KubernetesApi):
+    """Asks the rules before the API server, and remembers what it needed."""
+
+    def __init__(self, client: Any, granted: frozenset[Grant]) -> None:
+        super().__init__(client)
+        self.granted, self.used = granted, set[Grant]()
+
+    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        if method == "PATCH" and "apply" in options.get("content", "") and self._is_absent(path):
+            self._ask(path, "create")
+        self._ask(path, _verb(method, path))
+        return super()._call(method, path, **options)
+
+    def watch(self, kind: Kind, namespace: str, **options: Any) -> Any:
+        self._ask(kind.path(namespace), "watch")
+        return super().watch(kind, namespace, **options)
+
+    def _is_absent(self, path: str) -> bool:
+        try:
+            super()._call("GET", path, what=path)
+        except NotFound:
+            return True
+        return False
+
+    def _ask(self, path: str, verb: str) -> None:
+        """Discovery is open to every account; everything else is granted, or 403."""
+        if "/namespaces/" not in path:
+            return
+        before, _, after = path.partition("/namespaces/")
+        group = before.split("/")[2] if before.startswith("/apis/") else ""
+        namespace, plural, *rest = after.split("/")
+        resource = f"{plural}/{rest[1]}" if len(rest) > 1 else plural
+        self.used.add((namespace, group, resource, verb))
+        if (namespace, group, resource, verb) not in self.granted:
+            raise Refused(f"forbidden: {verb} {resource} of {group or 'core'} in {namespace}")
+
+
+def _verb(method: str, path: str) -> str:
+    has_name = len(path.partition("/namespaces/")[2].split("/")) > 2
+    if method == "GET":
+        return "get" if has_name else "list"
+    return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[method]
+
+
+def grants(level: str) -> frozenset[Grant]:
+    """What the chart's Roles come to, with the models in a namespace of their own."""
+    objects = helm({"access": {"level": level, "namespaces": [MODELS]}}, namespace=OWN)
+    return frozenset(
+        (role["metadata"]["namespace"], group, resource, verb)
+        for role in of_kind(objects, "Role")
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    )
+
+
+class Installation:
+    """A cluster with one model, its route, and a kubelet; and the adapters of one account."""
+
+    def __init__(self, admin: KubernetesApi) -> None:
+        self.admin = admin
+        self.kubelet = Kubelet(admin, MODELS)
+        meta = {"namespace": MODELS, "name": "flights"}
+        spec = {"selector": {"app": "flights"}, "ports": [{"name": "http", "port": 80}]}
+        admin.create(
+            SERVICE, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+        )
+        model = {"apiVersion": MANAGED_MODEL.api_version, "kind": "ManagedModel", "metadata": meta}
+        admin.create(MANAGED_MODEL, model)
+
+    @contextmanager
+    def under(self, level: str) -> Iterator[None]:
+        """With the adapters of an account that the chart gives this level."""
+        self.api = GrantedApi(self.admin._client, grants(level))
+        watched = [WatchedObjects(self.api, kind, namespace=MODELS) for kind in WATCHED]
+        self.reads = WatchedReads(self.api, watched)
+        self.reads.start()
+        try:
+            assert self.reads.await_copies(10.0), "not everything that is watched may be read"
+            self._open()
+            yield
+        finally:
+            self.reads.stop()
+
+    def _open(self) -> None:
+        self.subsets = IstioSubsets(self.api, reads=self.reads)
+        self.traffic = IstioTraffic(self.api, reads=self.reads)
+        self.workloads = KubernetesWorkloads(
+            self.api,
+            {TARGET: ServerTemplate(model="flights", image="serving:1")},
+            endpoints=self.subsets,
+            reads=self.reads,
+            health=self.kubelet.health,
+        )
+
+    def start(self, version: str) -> None:
+        """A server for the version, until it is ready."""
+        request = ServerRequest(
+            target=TARGET, version=version, artifact=Path("artifact"), artifact_digest="aa"
+        )
+        self.workloads.start(request, key=f"start-{version}", token=1)
+        for _ in range(2):  # the pod is made, then its model is loaded
+            self.kubelet.pass_time(5.0)
+        assert self.workloads.read(TARGET, version).phase is ServerPhase.READY
+
+    def act(self) -> None:
+        """A release from beginning to end."""
+        self.start("1")
+        route = virtual_service(MODELS, "flights", host="flights", version="1", hosts=["flights"])
+        self.admin.create(VIRTUAL_SERVICE, route)
+        self.start("2")
+        self.workloads.configure(TARGET, "2", ServingConfig(masked=("temp",)), key="mask", token=2)
+        self.workloads.restart(TARGET, "2", key="restart", token=2)
+        self.shift("v2")
+        self.workloads.stop(TARGET, "1", key="stop", token=2)
+
+    def shift(self, subset: str) -> None:
+        """All requests to another version."""
+        revision = self.traffic.read(MODELS, "flights").resource_version
+        path = "/spec/http/0/route/0/destination/subset"
+        change = {"op": "replace", "path": path, "value": subset}
+        self.traffic.patch(MODELS, "flights", [change], resource_version=revision)
+
+    def observe(self) -> None:
+        """Everything that is only looked at."""
+        self.workloads.servers(TARGET)
+        self.traffic.read(MODELS, "flights")
+        self.subsets.versions(TARGET)
+        self.api.patch_status(MANAGED_MODEL, MODELS, "flights", {"phase": "Healthy"})
+        self.reads.read(MANAGED_MODEL, MODELS, "flights")
+
+    def keep(self) -> None:
+        """Leases, kill switch, checkpoints: what mendloop keeps of its own."""
+        clock = VirtualClock()
+        leases = KubernetesLeases(self.api, clock, namespace=OWN)
+        lease = leases.acquire(TARGET, "a")
+        assert lease is not None
+        leases.release(lease)
+        switch = StopConfigMap(self.api, namespace=OWN)
+        switch.texts([None, TARGET])
+        switch.turn_on(TARGET, "a person in the pod")
+        switch.turn_off(TARGET)
+        place = ConfigMapPlace(config_map=f"{OWN}/mendloop-checkpoints")
+        checkpoints = ConfigMapOfCheckpoints(place, connect=lambda: self.api)
+        checkpoints.put([("1.checkpoint", "note")])
+        checkpoints.put([("2.checkpoint", "note")])
+
+
+@pytest.fixture
+def place() -> Iterator[Installation]:
+    with open_stand_in() as admin:
+        yield Installation(admin)
+
+
+def test_everything_that_the_adapters_do_is_granted(place: Installation) -> None:
+    """With `access.level: act` nothing is forbidden; and what nobody needs is not granted."""
+    with place.under("act"):
+        place.keep()
+        place.act()
+        place.observe()
+
+    assert sorted(place.api.granted - place.api.used) == []
+
+
+def test_an_observer_looks_at_everything_and_changes_nothing(place: Installation) -> None:
+    """With `access.level: observe` reading works; every change of a model is refused by RBAC."""
+    with place.under("act"):
+        place.act()
+
+    with place.under("observe"):
+        place.keep()
+        place.observe()
+        with pytest.raises(Refused, match="forbidden: get configmaps"):
+            place.start("3")
+        with pytest.raises(Refused, match="forbidden: patch virtualservices"):
+            place.shift("v2")
+
+    unneeded = place.api.granted - place.api.used
+    # Whoever may list objects gains nothing by reading one: it spares other commands a refusal.
+    assert {grant for grant in unneeded if (*grant[:3], "list") not in place.api.granted} == set()
+    assert {verb for *_, verb in unneeded} <= {"get"}
