@@ -10,6 +10,7 @@
   "http" (dict "port" (int .Values.service.port))
   "log" (dict "format" "json")
   "killSwitch" (dict "configMap" .Values.killSwitch.name)
+  "checkpoints" (dict "configMap" (printf "%s-checkpoints" (include "mendloop.name" .)))
 -}}
 {{- if .Values.policies -}}
 {{- $_ := set $known "policies" (dict "folders" (list "/etc/mendloop/policies")) -}}
