@@ -31,6 +31,7 @@ CHAMPION = "champion"
 FORMER = "former"
 SERVICE = "service"
 SPARES = "servers.spare"
+ALERTS = "alerts"
 
 VOCABULARY: dict[str, tuple[type, str]] = {
     DATA_TRUST: (str, "trusted | faulty: whether the newest window's feeds may be believed"),
@@ -58,6 +59,11 @@ VOCABULARY: dict[str, tuple[type, str]] = {
     SERVICE: (
         str,
         "answers | starting | failing | down | slow: what users get of the champion",
+    ),
+    ALERTS: (
+        str,
+        "none | firing: what others' alerting says of the target; a reason to look and to hold "
+        "back, never one to act: harm that was observed is",
     ),
 }
 

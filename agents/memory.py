@@ -9,6 +9,7 @@ Event times are ISO 8601 text, naive as in the prediction log.
 from __future__ import annotations
 
 from agents.facts import UNKNOWN
+from tools.alerts import Alert
 from tools.metrics import Reading
 from tools.registry import ModelVersion
 from tools.statistics.canary import CanaryEvidence
@@ -166,6 +167,8 @@ class TargetMemory(Value):
     """The champion that a revived former is to take over from."""
     baseline: Baseline | None = None
     """None: taken at the next look, as after each of mendloop's own acts."""
+    alerts: tuple[Alert, ...] = ()
+    """Those that fired at the last look, as they were written down."""
 
     @property
     def open_spans(self) -> tuple[Span, ...]:

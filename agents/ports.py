@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.alerts import Alerts
 from tools.clock import Clock
 from tools.metrics import Metrics
 from tools.pipeline_runs import PipelineRuns
@@ -36,3 +37,5 @@ class Desk:
     """Path or URL of the data from before the prediction log."""
     pipeline_arguments: Mapping[str, Any]
     """What every pipeline run on this platform is told, for example where MLflow is."""
+    alerts: Alerts | None = None
+    """None: nobody raises alerts here."""

@@ -13,6 +13,7 @@ from orchestrator.guard import Judged
 from orchestrator.journal import kinds
 from orchestrator.journal.incidents import fold_incidents
 from orchestrator.journal.payloads import (
+    AlertTold,
     DiagnosisMade,
     GuardJudged,
     IncidentEscalated,
@@ -31,6 +32,7 @@ from orchestrator.planner import Rejected as Option
 from orchestrator.recorder import Line, document_digest
 from orchestrator.session import Session
 from orchestrator.steps import StepRecord
+from tools.alerts import Alert
 from tools.values import Value, digest
 
 LEFT_ALONE = "left alone"
@@ -39,8 +41,10 @@ TAKEN_OVER = "taken over"
 
 
 def window_lines(observation: Observation) -> list[Line]:
-    """One event per window that was validated or judged."""
-    lines: list[Line] = []
+    """One event per window that was validated or judged, and per alert that came or went."""
+    heard = observation.heard
+    lines: list[Line] = [(kinds.ALERT_FIRED, "monitor", _alert(each)) for each in heard.fired]
+    lines += [(kinds.ALERT_RESOLVED, "monitor", _alert(each)) for each in heard.resolved]
     for checked in observation.validated:
         found = WindowObserved(
             start=checked.start,
@@ -67,6 +71,10 @@ def window_lines(observation: Observation) -> list[Line]:
         lines.append((kinds.WINDOW_OBSERVED, "monitor", found))
     lines += [(kinds.WINDOW_OBSERVED, "monitor", _seen(one)) for one in observation.compared]
     return lines
+
+
+def _alert(alert: Alert) -> AlertTold:
+    return AlertTold.model_validate(alert.model_dump(exclude={"target"}))
 
 
 def _seen(compared: Compared) -> WindowObserved:

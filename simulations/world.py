@@ -29,6 +29,7 @@ from simulations.traffic import MemoryTraffic
 from simulations.users import Users
 from simulations.watched import WatchedJournal, WatchedLog
 from simulations.workloads import MemoryWorkloads
+from tools.alerts import Alerts
 from tools.managed_model import ManagedModel
 from tools.registry import CHALLENGER, CHAMPION
 from tools.routing import read_state
@@ -66,6 +67,8 @@ class World:
     ) -> None:
         self.folder = folder
         self.fault: Fault = no_fault
+        self.alerts: Alerts | None = None
+        """Somebody's alerting; None: there is none."""
         self.event_time = START
         self.frozen_at: datetime | None = None
         self._seed, self._steps, self._incidents = seed, 0, 0
@@ -109,6 +112,7 @@ class World:
             artifacts=self.folder / "fetched",
             history=self.document.spec.data.history,
             pipeline_arguments={},
+            alerts=self.alerts,
         )
 
     def watched_journal(self) -> WatchedJournal:

@@ -15,13 +15,13 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from tools.errors import Invalid, Unavailable
+from tools.secret_source import SecretFrom
 from tools.values import Value
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class MlflowAccess(Value):
     Without token and password, what MLflow's own environment variables say is sent.
     """
 
-    token_file: Path | None = None
+    token_from: SecretFrom | None = None
     """Bearer token; read for every request, because tokens are renewed."""
     username: str = ""
-    password_file: Path | None = None
+    password_from: SecretFrom | None = None
     connect_s: float = Field(default=3.0, gt=0)
     read_s: float = Field(default=10.0, gt=0)
     """Longest silence within an answer."""
@@ -57,17 +57,17 @@ class MlflowAccess(Value):
     def from_environment(cls) -> MlflowAccess:
         """The token file named by MENDLOOP_MLFLOW_TOKEN_FILE, where one is."""
         named = os.environ.get(TOKEN_FILE)
-        return cls(token_file=Path(named) if named else None)
+        return cls(token_from=SecretFrom(file=named) if named else None)
 
     def authorization(self) -> str:
         """The header's value; empty where MLflow's own environment decides.
 
         Raises Unavailable while a file cannot be read: it is replaced when secrets rotate.
         """
-        if self.token_file is not None:
-            return f"Bearer {_read(self.token_file)}"
-        if self.username and self.password_file is not None:
-            pair = f"{self.username}:{_read(self.password_file)}"
+        if self.token_from is not None:
+            return f"Bearer {_read(self.token_from)}"
+        if self.username and self.password_from is not None:
+            pair = f"{self.username}:{_read(self.password_from)}"
             return f"Basic {base64.standard_b64encode(pair.encode()).decode()}"
         return ""
 
@@ -75,7 +75,7 @@ class MlflowAccess(Value):
         """What must not be told in any error."""
         try:
             sent = self.authorization().partition(" ")[2]
-            password = _read(self.password_file) if self.password_file else ""
+            password = _read(self.password_from) if self.password_from else ""
         except Unavailable:
             return ()
         return tuple(secret for secret in (sent, password) if secret)
@@ -83,8 +83,8 @@ class MlflowAccess(Value):
     @property
     def account(self) -> str:
         """Who asks, for people."""
-        if self.token_file is not None:
-            return f"the account of the token in {self.token_file}"
+        if self.token_from is not None:
+            return f"the account of the token in {self.token_from.file or self.token_from.env}"
         return f"the account {self.username!r}" if self.username else "an account without a name"
 
 
@@ -132,8 +132,8 @@ def mount(
     parts = urlsplit(uri)
     if parts.username or parts.password:
         raise Invalid(
-            "expected an address without a password; name a file that holds it (passwordFile or "
-            "tokenFile)",
+            "expected an address without a password; name where it is read from (passwordFrom or "
+            "tokenFrom)",
             field="mlflow.url",
         )
     address = f"{parts.scheme}://{parts.netloc}/".lower()
@@ -241,8 +241,8 @@ def _retry_after_s(text: str) -> float | None:
     return min(float(text), _MOST_RETRY_AFTER_S) if text.strip().isdecimal() else None
 
 
-def _read(file: Path) -> str:
+def _read(source: SecretFrom) -> str:
     try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(f"cannot read the secret in {file}: {error}; mount it") from error
+        return source.read("MLflow")
+    except Invalid as error:
+        raise Unavailable(str(error)) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents.data_validator.observe import ValidatedWindow, validate_new_windows
 from agents.facts import SERVICE, Scalar
 from agents.memory import Compared, TargetMemory
+from agents.monitor.alerts import Heard, hear
 from agents.monitor.drift import watch_drift
 from agents.monitor.performance import JudgedWindow, judge_matured_windows, judge_probation
 from agents.monitor.service import Pulse, feel, server_facts, service_facts
@@ -30,6 +31,8 @@ class Observation(Value):
     """What did not answer; nothing was concluded from its silence."""
     pulse: Pulse = Pulse()
     """How the champion answers, counted up to now."""
+    heard: Heard = Heard()
+    """What others' alerting says."""
 
 
 def observe(
@@ -47,10 +50,11 @@ def observe(
     served = look(desk, model, memory)
     pulse = feel(desk, model, memory, served, pulse or Pulse())
     counted = service_facts(model, pulse)
+    memory, heard = hear(desk, model, memory)
     validated: tuple[ValidatedWindow, ...] = ()
     judged: tuple[JudgedWindow, ...] = ()
     compared: tuple[Compared, ...] = ()
-    missing = "" if served.is_registry_known else "the registry does not answer"
+    missing = heard.missing if served.is_registry_known else "the registry does not answer"
     try:
         extent = desk.log.extent(model.target)
         event_time = extent.watermark.isoformat() if extent.watermark else event_time
@@ -62,7 +66,10 @@ def observe(
     except Unavailable as error:
         missing = str(error)
     return Observation(
-        facts=facts_of(model, served, memory) | counted | server_facts(served, counted[SERVICE]),
+        facts=facts_of(model, served, memory)
+        | counted
+        | server_facts(served, counted[SERVICE])
+        | heard.facts,
         memory=memory,
         event_time=event_time,
         served=served,
@@ -71,4 +78,5 @@ def observe(
         compared=compared,
         missing=missing,
         pulse=pulse,
+        heard=heard,
     )

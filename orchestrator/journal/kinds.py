@@ -41,6 +41,8 @@ BASELINE_ACCEPTED = "baseline.accepted"
 AUTONOMY_CHANGED = "autonomy.changed"
 POLICIES_LOADED = "policies.loaded"
 POLICIES_REJECTED = "policies.rejected"
+ALERT_FIRED = "alert.fired"
+ALERT_RESOLVED = "alert.resolved"
 
 KINDS: dict[str, str] = {
     CONTROLLER_STARTED: "A controller process began to tick.",
@@ -82,6 +84,8 @@ KINDS: dict[str, str] = {
     AUTONOMY_CHANGED: "A target went up or down the ladder of autonomy.",
     POLICIES_LOADED: "A set of rules is in force from now on.",
     POLICIES_REJECTED: "Changed rules are broken: those before stay in force.",
+    ALERT_FIRED: "Others' alerting says something of the target: mendloop looks, no more.",
+    ALERT_RESOLVED: "An alert is over, or was not repeated in time.",
 }
 
 EXPLANATIONS = frozenset(

@@ -158,6 +158,8 @@ _WORDS: dict[str, Callable[[Any], Told]] = {
         what=f"lease lost by {p.holder}, token {p.token}", why=(p.reason,)
     ),
     kinds.WINDOW_OBSERVED: _observed,
+    kinds.ALERT_FIRED: lambda p: Told(what=f"alert {p.name} fires", why=(p.summary,)),
+    kinds.ALERT_RESOLVED: lambda p: Told(what=f"alert {p.name} is over", why=(p.summary,)),
     kinds.INCIDENT_OPENED: lambda p: Told(what=f"incident opened: {p.trigger}", why=(p.summary,)),
     kinds.INCIDENT_MERGED: lambda p: Told(what=f"another trigger: {p.trigger}", why=(p.summary,)),
     kinds.DIAGNOSIS_MADE: _diagnosed,

@@ -108,6 +108,17 @@ class WindowObserved(Payload):
     facts: Json = {}
 
 
+class AlertTold(Payload):
+    """What ``alert.fired`` and ``alert.resolved`` say."""
+
+    fingerprint: str
+    name: str
+    severity: str = ""
+    summary: str = ""
+    starts_at: str = ""
+    """By the clock of whoever raised it."""
+
+
 class IncidentOpened(Payload):
     """What ``incident.opened`` says."""
 
@@ -184,6 +195,8 @@ PAYLOADS: dict[str, type[Payload]] = {
     kinds.LEASE_ACQUIRED: LeaseAcquired,
     kinds.LEASE_LOST: LeaseLost,
     kinds.WINDOW_OBSERVED: WindowObserved,
+    kinds.ALERT_FIRED: AlertTold,
+    kinds.ALERT_RESOLVED: AlertTold,
     kinds.INCIDENT_OPENED: IncidentOpened,
     kinds.INCIDENT_MERGED: IncidentMerged,
     kinds.DIAGNOSIS_MADE: DiagnosisMade,

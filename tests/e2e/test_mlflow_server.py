@@ -22,6 +22,7 @@ from tools.errors import Invalid, Refused, Uncertain
 from tools.mlflow_http import MlflowAccess
 from tools.mlflow_registry import MlflowRegistry
 from tools.registry import CHALLENGER, CHAMPION
+from tools.secret_source import SecretFrom
 
 globals().update(
     {
@@ -41,7 +42,7 @@ class Stage:
         self.registry = self.reopened()
 
     def reopened(self) -> MlflowRegistry:
-        access = MlflowAccess(token_file=self.server.tokens.parent / "token", backoff_s=0.01)
+        access = MlflowAccess(token_from=SecretFrom(file=str(self.server.tokens.parent / "token")))
         return MlflowRegistry(self.server.url, "", access=access)
 
     def damage(self, version: str) -> None:
@@ -155,7 +156,7 @@ def test_a_write_under_way_when_a_newer_owner_appears_is_uncertain(
 
 def test_an_account_with_a_password_from_a_file(stage: Stage, tmp_path: Path) -> None:
     """What MLflow's own accounts have; a second account of one process is refused by name."""
-    access = MlflowAccess(username=ADMIN, password_file=tmp_path / "password")
+    access = MlflowAccess(username=ADMIN, password_from=SecretFrom(file=str(tmp_path / "password")))
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     other_name = stage.server.url.replace("127.0.0.1", "localhost")
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agents.facts import (
+    ALERTS,
     CANARY,
     CAUSE,
     CHALLENGER,
@@ -136,7 +137,7 @@ def test_every_fact_of_a_look_is_in_the_vocabulary_and_only_the_diagnosis_is_not
     for name, value in found.items():
         check_vocabulary(name, value)
 
-    assert set(VOCABULARY) - set(found) == {CAUSE, RETRAINING, SERVICE}
+    assert set(VOCABULARY) - set(found) == {ALERTS, CAUSE, RETRAINING, SERVICE}
 
 
 def test_traffic_that_nobody_remembers_giving_is_undecided(tmp_path: Path) -> None:
