@@ -23,7 +23,6 @@ from agents.contract import Tool
 from agents.monitor.observe import Observation, observe
 from agents.monitor.service import Pulse
 from agents.ports import Desk
-from agents.windows import parse
 from orchestrator import autonomy
 from orchestrator.claims import claim
 from orchestrator.goals import GOALS, Goal
@@ -41,7 +40,9 @@ from orchestrator.journal.payloads import (
 )
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Recorder
-from orchestrator.reporting import LEFT_ALONE, TAKEN_OVER, window_lines, write_end
+from orchestrator.reporting import TAKEN_OVER, window_lines, write_end
+from orchestrator.resources.telling import Tell, Telling
+from orchestrator.resting import is_resting
 from orchestrator.rule_folder import RuleFolder
 from orchestrator.rulebook import Rulebook
 from orchestrator.session import Session
@@ -82,8 +83,10 @@ class Controller:
         rules: RuleFolder | None = None,
         holder: str = "",
         new_id: Callable[[], str] = lambda: f"inc-{uuid.uuid4().hex[:10]}",
+        tell: Tell | None = None,
     ) -> None:
-        """``rules`` are read again when their files change; without, ``policies`` stay in force."""
+        """``rules`` are read again when their files change; without, ``policies`` stay in force.
+        ``tell`` is told how each target stands after each look."""
         self.holder = holder or f"controller-{uuid.uuid4().hex[:8]}"
         self._targets = targets
         self._clock = targets[0].desk.clock
@@ -101,6 +104,13 @@ class Controller:
             KillSwitch(kill_switch) if isinstance(kill_switch, Path) else kill_switch
         )
         self._new_id = new_id
+        self._telling = tell and Telling(
+            tell,
+            journal=journal,
+            incidents=self._incidents,
+            hands=self._hands,
+            kill_switch=self._kill_switch,
+        )
         self._sessions: dict[str, Session] = {}
         self._pulses: dict[str, Pulse] = {}
         """Kept when a lease is lost and taken again: readings stay true whoever read them."""
@@ -138,15 +148,22 @@ class Controller:
         """Look at every target and take its incidents as far as they go now."""
         with suppress(Unavailable):  # the journal does not take changed rules: asked again
             self._rulebook.refresh(self.journal, at=self._clock.now(), actor=self.holder)
+        if self._telling is not None:
+            self._telling.begin([target.model.target for target in self._targets])
         for target in self._targets:
-            name = target.model.target
+            name, trouble = target.model.target, ""
             try:
                 self._tick_target(target)
                 self._said.pop(name, None)
             except MendloopError as error:
-                self._say_once(name, str(error))
+                trouble = str(error)
+                self._say_once(name, trouble)
             except Exception:  # the top of the loop: one target's defect must not stop the others
+                trouble = "a defect of mendloop; its log has the details"
                 log.exception("target.broken", target=name)
+            session = self._sessions.get(name)
+            if self._telling is not None and session is not None:
+                self._telling.after(session, trouble)
 
     def _say_once(self, target: str, reason: str) -> None:
         """A trouble that lasts is one line of the log, not two a second."""
@@ -224,6 +241,7 @@ class Controller:
 
     def _take_in(self, session: Session, observation: Observation) -> None:
         session.event_time = observation.event_time
+        session.served, session.missing = observation.served, observation.missing
         session.pulse = self._pulses[session.target] = observation.pulse
         session.remember(observation.memory, window_lines(observation))
         session.learn(observation.facts, source="monitor.observe")
@@ -271,18 +289,3 @@ class Controller:
         self._graph.invoke(entry, config, context=session, durability="sync")
         if not self._graph.get_state(config).next:
             self._checkpointer.delete_thread(incident.id)
-
-
-def is_resting(session: Session, goal: Goal, incidents: Sequence[IncidentSummary]) -> bool:
-    """Whether the goal was given up or left alone so recently that only new evidence may reopen
-    it: the cool-down, in event time."""
-    ended = [i for i in incidents if i.goal == goal.name and i.status in ("resolved", "escalated")]
-    if not ended or not session.event_time:
-        return False
-    last = ended[-1]
-    if last.status == "resolved" and last.outcome != LEFT_ALONE:
-        return False
-    if not last.resolved_event_time:
-        return False
-    passed = parse(session.event_time) - parse(last.resolved_event_time)
-    return passed < session.model.spec.guardrails.cool_down

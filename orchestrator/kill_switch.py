@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
@@ -36,12 +36,20 @@ class Pause(Value):
     at: str = ""
 
 
+class Switch(NamedTuple):
+    """One that is on: what it stops (None: everything), where it is, what is written there."""
+
+    target: str | None
+    where: str
+    text: str
+
+
 class Switchboard(Protocol):
     """Where the switches are: that of one target, and that of everything (None)."""
 
-    def texts(self, targets: Sequence[str | None]) -> list[tuple[str, str]]:
-        """(where, text) of the switches among these that are on. Raises any MendloopError when
-        that cannot be known."""
+    def on(self, targets: Sequence[str | None]) -> list[Switch]:
+        """The switches among these that are on. Raises any MendloopError when that cannot be
+        known."""
 
     def turn_on(self, target: str | None, text: str) -> str:
         """Write the text; where it stands now. Raises Unavailable when it cannot be written."""
@@ -103,9 +111,19 @@ class KillSwitch:
         """Take this switch away; the other one stays. Raises Unavailable when it cannot."""
         self._board.turn_off(target)
 
+    def pauses(self, targets: Sequence[str]) -> dict[str, Pause]:
+        """The first pause in force on each target that is paused, by one reading for all."""
+        try:
+            found = self._board.on([None, *targets])
+        except MendloopError as error:
+            return dict.fromkeys(targets, Pause(by="", reason=str(error)))
+        of_all = [_pause(switch) for switch in found if switch.target is None]
+        own = {switch.target: _pause(switch) for switch in found if switch.target is not None}
+        return dict.fromkeys(targets, of_all[0]) if of_all else own
+
     def _read(self, targets: Sequence[str | None]) -> list[Pause]:
         try:
-            return [_pause(where, text) for where, text in self._board.texts(targets)]
+            return [_pause(switch) for switch in self._board.on(targets)]
         except MendloopError as error:
             return [Pause(by="", reason=str(error))]
 
@@ -116,9 +134,9 @@ class AnyOf:
     def __init__(self, first: Switchboard, *others: Switchboard) -> None:
         self._boards = (first, *others)
 
-    def texts(self, targets: Sequence[str | None]) -> list[tuple[str, str]]:
+    def on(self, targets: Sequence[str | None]) -> list[Switch]:
         """See Switchboard."""
-        return [found for board in self._boards for found in board.texts(targets)]
+        return [found for board in self._boards for found in board.on(targets)]
 
     def turn_on(self, target: str | None, text: str) -> str:
         """See Switchboard."""
@@ -140,16 +158,18 @@ class StopFiles:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def texts(self, targets: Sequence[str | None]) -> list[tuple[str, str]]:
+    def on(self, targets: Sequence[str | None]) -> list[Switch]:
         """See Switchboard."""
         found = []
-        for path in map(self._file, targets):
+        for target in targets:
+            path = self._file(target)
             try:
-                found.append((path.name, path.read_text(encoding="utf-8", errors="replace")))
+                text = path.read_text(encoding="utf-8", errors="replace")
             except FileNotFoundError:
                 continue
             except OSError as error:
-                found.append((path.name, f"{path.name} cannot be read: {error.strerror}"))
+                text = f"{path.name} cannot be read: {error.strerror}"
+            found.append(Switch(target, path.name, text))
         return found
 
     def turn_on(self, target: str | None, text: str) -> str:
@@ -183,10 +203,11 @@ class StopFiles:
         return self._path.with_name(f"{self._path.name}.{quote(target, safe='')}")
 
 
-def _pause(where: str, text: str) -> Pause:
+def _pause(switch: Switch) -> Pause:
     """What the text says; whatever it says, it stops."""
     try:
-        return Pause.model_validate(json.loads(text))
+        return Pause.model_validate(json.loads(switch.text))
     except (ValueError, ValidationError):
-        first_line = text.strip().splitlines()[:1]
-        return Pause(by="", reason=first_line[0][:200] if first_line else f"{where} is there")
+        first_line = switch.text.strip().splitlines()[:1]
+        reason = first_line[0][:200] if first_line else f"{switch.where} is there"
+        return Pause(by="", reason=reason)

@@ -46,6 +46,10 @@ class Session:
     """How the champion answers, as counted since this controller began."""
     event_time: str = ""
     """The prediction log's watermark at the last look."""
+    served: Served | None = None
+    """What served at the last look of a tick; for those who tell of it, never to act on."""
+    missing: str = ""
+    """What did not answer at that look."""
     fleet: tuple[ManagedModel, ...] = ()
     """Every model that the controller looks after, this one included."""
     permitted: str = ""

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from orchestrator.kill_switch import Switch
 from tools.errors import Conflict, MendloopError, Unavailable
 from tools.kubernetes_api import CONFIG_MAP, Exists, KubernetesApi, NotFound
 
@@ -34,19 +35,21 @@ class StopConfigMap:
         self._api, self._namespace, self._name = api, namespace, name
         self._where = f"ConfigMap {namespace}/{name}"
 
-    def texts(self, targets: Sequence[str | None]) -> list[tuple[str, str]]:
+    def on(self, targets: Sequence[str | None]) -> list[Switch]:
         """See Switchboard."""
         try:
             data = self._data(self._read())
         except MendloopError as error:
             raise Unavailable(f"the kill switch cannot be read: {error}") from error
-        found = [(self._named(_key(t)), data[_key(t)]) for t in targets if _key(t) in data]
-        if None in targets:
-            found += [
-                (self._named(key), text or f"{self._named(key)} names no target: all are stopped")
-                for key, text in sorted(data.items())
-                if key != _ALL and _is_mistyped(key)
-            ]
+        found = [
+            Switch(target, self._named(_key(target)), data[_key(target)])
+            for target in targets
+            if _key(target) in data
+        ]
+        for key, text in sorted(data.items()) if None in targets else ():
+            if _is_mistyped(key):
+                where = self._named(key)
+                found.append(Switch(None, where, text or f"{where} names no target: all stopped"))
         return found
 
     def turn_on(self, target: str | None, text: str) -> str:

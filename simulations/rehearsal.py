@@ -12,6 +12,7 @@ from orchestrator.journal.incidents import IncidentSummary, fold_incidents
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.policy_files import builtin_policies
 from orchestrator.recorder import Recorder
+from orchestrator.resources.telling import Tell
 from orchestrator.rule_folder import RuleFolder
 from orchestrator.rulebook import Rulebook
 from orchestrator.session import Session
@@ -31,6 +32,7 @@ def controller_of(
     *,
     holder: str = "controller-1",
     policies: PolicySet | None = None,
+    tell: Tell | None = None,
 ) -> Controller:
     """A controller over the world; a second one takes the first one's place once its lease is
     over. ``checkpointer`` is LangGraph's; ``policies`` stand in for the built-in ones. A folder
@@ -47,6 +49,7 @@ def controller_of(
         kill_switch=world.kill_switch,
         holder=holder,
         new_id=world.new_incident,
+        tell=tell,
     )
     controller.start()
     return controller

@@ -25,10 +25,10 @@ from agents.facts import (
     VOCABULARY,
     Scalar,
 )
-from orchestrator.controller import is_resting
 from orchestrator.goals import DATA_TRUSTED, GOALS, QUALITY_MET, RELEASE_DECIDED, Goal, goal_named
 from orchestrator.journal.incidents import IncidentSummary
 from orchestrator.reporting import LEFT_ALONE
+from orchestrator.resting import is_resting
 from simulations.rehearsal import session_of
 from simulations.world import World
 
