@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tools.istio import IstioTraffic
 from tools.istio_subsets import IstioSubsets
 from tools.kubernetes_api import KubernetesApi, NotFound
 from tools.kubernetes_cache import WatchedObjects, WatchedReads
+from tools.kubernetes_events import Regarding, Told, tell
 from tools.kubernetes_kinds import (
     DEPLOYMENT,
     DESTINATION_RULE,
@@ -179,6 +181,9 @@ class Installation:
         self.subsets.versions(TARGET)
         self.api.patch_status(MANAGED_MODEL, MODELS, "flights", {"phase": "Healthy"})
         self.reads.read(MANAGED_MODEL, MODELS, "flights")
+        about = Regarding(kind=MANAGED_MODEL, namespace=MODELS, name="flights", uid="1")
+        told = Told(key="1", type="Normal", reason="Resolved", action="Resolving", note="")
+        tell(self.api, about, told, instance="a", now=datetime.now(UTC))
 
     def keep(self) -> None:
         """Leases, kill switch, checkpoints: what mendloop keeps of its own."""
@@ -188,7 +193,7 @@ class Installation:
         assert lease is not None
         leases.release(lease)
         switch = StopConfigMap(self.api, namespace=OWN)
-        switch.texts([None, TARGET])
+        switch.on([None, TARGET])
         switch.turn_on(TARGET, "a person in the pod")
         switch.turn_off(TARGET)
         place = ConfigMapPlace(config_map=f"{OWN}/mendloop-checkpoints")

@@ -13,6 +13,10 @@ Server-side apply of an object that does not exist yet needs both `patch` and `c
 - apiGroups: [mendloop.dev]
   resources: [managedmodels/status]
   verbs: [patch]
+# Incidents that begin and end, for `kubectl describe managedmodel`.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
 - apiGroups: [networking.istio.io]
   resources: [virtualservices]
   verbs: [get, list, watch{{ if eq .Values.access.level "act" }}, patch{{ end }}]
