@@ -72,7 +72,7 @@ def test_observing_is_the_beginning(plain: list[Document]) -> None:
         if verb not in ("get", "list", "watch")
     }
 
-    assert writes == {("managedmodels/status", "patch")}
+    assert writes == {("managedmodels/status", "patch"), ("events", "create")}
 
 
 def test_permissions_name_every_verb_and_resource(objects: list[Document]) -> None:
