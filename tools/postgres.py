@@ -33,8 +33,8 @@ ANSWER_S = 10.0
 LOCK_S = 5.0
 """Appends wait for each other for milliseconds."""
 CONNECT_S = 5
-_LATE_S = 2.0
-"""The server is first to give up a statement: its message says more."""
+_LATE = 1.2
+"""Times the limit: the server is first to give up a statement: its message says more."""
 _SLOW_FAILURE_S = 1.0
 _PAUSE_S = 5.0
 """After a failure that took long, others are told at once instead of waiting as long."""
@@ -142,7 +142,7 @@ class Database:
         taken = Unavailable(f"another process is {what}; it goes on from there when that ends")
         began_s = self._ask_breaker()
         try:
-            with connect(self._parameters, self._answer_s + _LATE_S, self._session()) as held:
+            with connect(self._parameters, self._answer_s * _LATE, self._session()) as held:
                 row = held.execute(b"SELECT pg_try_advisory_lock(%d)" % lock).fetchone()
                 if row is None or not row[0]:
                     raise taken
@@ -181,18 +181,18 @@ class Database:
                     self._parameters,
                     size=self._connections,
                     wait_s=LOCK_S,
-                    answer_s=self._answer_s + _LATE_S,
+                    answer_s=self._answer_s * _LATE,
                     lifetime_s=_LIFETIME_S,
                     session=self._session(),
                 )
             return self._pool
 
     def _session(self) -> str:
-        limit_ms, lock_ms = int(self._answer_s * 1000), int(LOCK_S * 1000)
+        limit_ms = int(self._answer_s * 1000)
         settings = {
             "search_path": self._search_path,
             "statement_timeout": limit_ms,
-            "lock_timeout": lock_ms,
+            "lock_timeout": min(limit_ms, int(LOCK_S * 1000)),
             # A controller that is stopped in the middle must not keep the others out.
             "idle_in_transaction_session_timeout": limit_ms,
             "client_encoding": "UTF8",

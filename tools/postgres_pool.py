@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,11 +94,15 @@ def connect(parameters: Mapping[str, str], answer_s: float, session: str) -> Con
 
 
 def _is_alive(connection: Any) -> bool:
-    """Whether the server has not hung up meanwhile; costs no round trip."""
+    """Whether the server has not hung up meanwhile; a round trip only where it said something."""
     if connection.closed:
         return False
+    said = select.poll()
+    said.register(connection.fileno(), select.POLLIN | select.POLLHUP)
+    if not said.poll(0):
+        return True
     try:
-        connection.pgconn.consume_input()
+        connection.execute(b"SELECT 1")
     except psycopg.OperationalError:
         return False
-    return not connection.broken
+    return True

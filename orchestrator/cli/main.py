@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Show the autonomy that targets have earned, or set it.",
     ),
     "canary": ("orchestrator.cli.canary:canary", "Plan the evidence of a canary."),
+    "database": (
+        "orchestrator.cli.database:database",
+        "Show, upgrade or downgrade mendloop's tables in PostgreSQL.",
+    ),
     "drift": ("orchestrator.cli.drift:drift", "Compare two files of data column by column."),
     "hand-back": (
         "orchestrator.cli.take_over:hand_back",
