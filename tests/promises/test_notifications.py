@@ -20,9 +20,8 @@ from orchestrator.journal.address import JournalAddress
 from orchestrator.journal.event import Event
 from orchestrator.journal.interventions import ApprovalRequested
 from orchestrator.journal.payloads import IncidentOpened, IncidentResolved, StepOutcome
-from orchestrator.journal.sqlite import SqliteJournal
 from orchestrator.notifications.channels import NotificationChannels
-from orchestrator.notifications.outbox import Outbox
+from orchestrator.notifications.outbox import open_outbox
 from orchestrator.notifications.sender import (
     MOST_BACKOFF_S,
     OVERTAKEN_AFTER,
@@ -30,10 +29,11 @@ from orchestrator.notifications.sender import (
     Sender,
     backoff_s,
 )
-from orchestrator.notifications.service import Notifier, make_senders
+from orchestrator.notifications.service import Notifier, deliver_backlog, make_senders
 from simulations.clock import VirtualClock
 from tests.stand_in.receiver import Received, Receiver, receiving
 from tools.documents import parse_document
+from tools.errors import Unavailable
 from tools.http_webhook import HttpWebhook
 
 TOOLS = all_tools()
@@ -43,9 +43,9 @@ KEY = b"a key of thirty-two bytes, or so"
 class Place:
     """A journal, an outbox and a clock that only moves when told."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.journal = SqliteJournal(folder / "mendloop.db")
+    def __init__(self, folder: Path, url: str = "") -> None:
+        self.address = JournalAddress(folder, url)
+        self.journal = self.address.open()
         self.clock = VirtualClock()
 
     def wait(self, seconds: float) -> None:
@@ -65,7 +65,7 @@ class Place:
         )
         return make_senders(
             document,
-            JournalAddress(self.folder),
+            self.address,
             webhook=HttpWebhook(),
             clock=self.clock,
             tools=TOOLS,
@@ -89,16 +89,18 @@ class Place:
         ]
 
     def backlog(self) -> int:
-        outbox = Outbox(self.folder / "notifications.db")
+        outbox = open_outbox(self.address)
         try:
             return sum(s.backlog for s in outbox.status())
         finally:
             outbox.close()
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
+@pytest.fixture(params=["file", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """The outbox beside the journal, in both places where that can be."""
+    url = request.getfixturevalue("fresh_postgres")() if request.param == "postgres" else ""
+    made = Place(tmp_path, url)
     yield made
     made.journal.close()
 
@@ -401,3 +403,19 @@ def test_backing_off_grows_to_a_bound_and_is_not_the_same_for_all() -> None:
     assert first == [backoff_s(n, "a") for n in range(1, 40)]
     assert first != [backoff_s(n, "b") for n in range(1, 40)]
     assert POLL_S < 1.0
+
+
+def test_only_one_process_delivers_for_a_channel(place: Place, receiver: Receiver) -> None:
+    """The other waits; when the first has ended, it goes on from there."""
+    sender = place.sender(receiver)
+    first, second = open_outbox(place.address), open_outbox(place.address)
+    with first.turn("ops") as confirm, second.turn("audit"):
+        confirm()
+        with pytest.raises(Unavailable), second.turn("ops"):
+            pass
+    place.happen("a")
+    assert deliver_backlog(sender, wait=threading.Event(), limit_s=30)
+
+    assert len(receiver.received) == 1
+    for outbox in (first, second, sender.outbox):
+        outbox.close()
