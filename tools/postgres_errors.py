@@ -114,3 +114,16 @@ def masked(text: str, parameters: Mapping[str, Any]) -> str:
 def without_password(error: Exception, parameters: Mapping[str, Any]) -> Exception | None:
     """The cause to name in a traceback; none where its text would show the password."""
     return error if masked(str(error), parameters) == str(error) else None
+
+
+def url_with_password(url: str, password: str) -> str:
+    """The URL of a database whose password is kept elsewhere (a Secret, a file); raises Invalid."""
+    parameters, _ = conninfo_of(url)
+    if not password or "password" in parameters:
+        return url
+    scheme, _, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    if at:
+        return f"{scheme}://{user}:{quote(password, safe='')}@{host}"
+    mark = "&" if "?" in url else "?"
+    return f"{url}{mark}password={quote(password, safe='')}"

@@ -22,7 +22,7 @@ from orchestrator.journal.postgres import PostgresJournal
 from tests.stand_in.postgres import PASSWORD, ROLE, Postgres, running_postgres
 from tools.errors import Invalid, MendloopError, Refused, Unavailable
 from tools.postgres import Database
-from tools.postgres_errors import meaning_of
+from tools.postgres_errors import meaning_of, url_with_password
 
 NOW = datetime(2013, 6, 3, 12, tzinfo=UTC)
 LIMIT_S = 1.0
@@ -348,3 +348,21 @@ def wait_until(done: Callable[[], bool]) -> bool:
         except Unavailable:
             threading.Event().wait(0.02)
     return False
+
+
+@pytest.mark.parametrize(
+    "form", ["postgresql://{role}@{place}", "postgresql://{place}?user={role}"]
+)
+def test_a_password_from_a_secret_is_put_in(server: Postgres, url: str, form: str) -> None:
+    """However the URL is written, and whatever characters it has."""
+    planted = "p@ss/w:rd?#%&= é"
+    server.execute(f"CREATE ROLE other LOGIN PASSWORD '{planted}'")
+    place = url.partition("@")[2]
+    database = Database(url_with_password(form.format(role="other", place=place), planted))
+    try:
+        with database.connection() as connection:
+            assert connection.execute(b"SELECT current_user").fetchone() == ("other",)
+    finally:
+        database.close()
+        server.execute("DROP ROLE other")
+    assert url_with_password(url, "another") == url
