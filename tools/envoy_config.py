@@ -36,7 +36,7 @@ _ROUTE_FIELDS = {"name", "match", "route", "timeout", "retries"} | {
     "mirrors",
 }
 _MATCH_FIELDS = {"name", "uri", "headers", "method"}
-_ENTRY_FIELDS = {"destination", "weight"}
+_ENTRY_FIELDS = {"destination", "weight", "headers"}
 
 # Nothing that may have reached the server is sent again. Istio's default retries 503s as well; here
 # they must be seen, because they are evidence about the version that gave them.
@@ -47,6 +47,8 @@ _UPSTREAM_IDLE = "4s"
 about to use, which would fail a request."""
 _CONNECT_TIMEOUT = "1s"
 _MAX_IN_FLIGHT = 4096
+
+_APPEND = {"set": "OVERWRITE_IF_EXISTS_OR_ADD", "add": "APPEND_IF_EXISTS_OR_ADD"}
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -69,6 +71,8 @@ def virtual_host(body: Mapping[str, Any]) -> dict[str, Any]:
     Raises Refused, naming document and field, on what Envoy could not do.
     """
     _check_fields(body, body["spec"], _SPEC_FIELDS, "")
+    if not body["spec"].get("hosts"):
+        raise _refused(body, "hosts", "a document without hosts is a delegate, which needs a root")
     domains = [domain for host in body["spec"]["hosts"] for domain in _domains(host, body)]
     return {
         "name": _name(body),
@@ -141,7 +145,11 @@ def _action(body: Mapping[str, Any], route: Mapping[str, Any], where: str) -> di
     for entry in entries:
         _check_fields(body, entry, _ENTRY_FIELDS, f"{where}.route")
     weighted = [
-        {"name": _cluster_of(entry["destination"], namespace), "weight": weight_of(entry, entries)}
+        {
+            "name": _cluster_of(entry["destination"], namespace),
+            "weight": weight_of(entry, entries),
+            **_headers(body, entry, where),
+        }
         for entry in entries
         if weight_of(entry, entries)
     ]
@@ -152,9 +160,27 @@ def _action(body: Mapping[str, Any], route: Mapping[str, Any], where: str) -> di
         "retry_policy": _retry_policy(body, {**_RETRIES, **route.get("retries", {})}, where),
         "request_mirror_policies": [_mirror_policy(mirror, namespace) for mirror in mirrors(route)],
     }
-    if len(weighted) == 1:
+    if len(weighted) == 1 and set(weighted[0]) == {"name", "weight"}:
         return {"cluster": weighted[0]["name"], **action}
     return {"weighted_clusters": {"clusters": weighted}, **action}
+
+
+def _headers(body: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a destination changes about the headers of requests to it and of its answers."""
+    given, found = entry.get("headers") or {}, dict[str, Any]()
+    _check_fields(body, given, {"request", "response"}, f"{where}.route.headers")
+    for side, changes in given.items():
+        _check_fields(body, changes, {"set", "add", "remove"}, f"{where}.route.headers.{side}")
+        added = [
+            {"header": {"key": name, "value": value}, "append_action": _APPEND[verb]}
+            for verb in ("set", "add")
+            for name, value in (changes.get(verb) or {}).items()
+        ]
+        if added:
+            found[f"{side}_headers_to_add"] = added
+        if changes.get("remove"):
+            found[f"{side}_headers_to_remove"] = list(changes["remove"])
+    return found
 
 
 def _mirror_policy(mirror: Mapping[str, Any], namespace: str) -> dict[str, Any]:

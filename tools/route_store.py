@@ -151,8 +151,8 @@ def shape_error(body: object, name: str) -> str:
     except (Invalid, AttributeError) as error:
         return str(error)
     spec = body.get("spec")
-    if not isinstance(spec, dict) or not isinstance(spec.get("hosts"), list):
-        return "expected spec.hosts to be a list"
+    if not isinstance(spec, dict) or not isinstance(spec.get("hosts") or [], list):
+        return "expected spec.hosts to be a list; a delegate has none"
     if not isinstance(spec.get("http"), list):
         return "expected spec.http to be a list"
     wrong = [i for i, route in enumerate(spec["http"]) if not is_well_formed_route(route)]

@@ -7,73 +7,76 @@ superseded owner is refused, and an edit by somebody else is noticed before the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
-from pydantic import ValidationError
-
+from tools.arm_routes import AbTest, begin_operations, end_operations
 from tools.errors import Conflict, Invalid, Refused, Uncertain
+from tools.route_state import (
+    PREVIOUS,
+    RECEIPT,
+    SPLIT,
+    TOKEN,
+    WRITTEN,
+    RouteState,
+    read_state,
+    stamp_operations,
+    stamped,
+)
 from tools.traffic import RouteDocument, Traffic
 from tools.traffic_split import Mirror, TrafficSplit
-from tools.values import Value, canonical_json, digest
-from tools.virtual_service import annotations_of, read_split, split_operations
+from tools.values import Value
 
-__all__ = ["Mirror", "RouteState", "Router", "TrafficSplit", "read_state", "shift_operations"]
-
-TOKEN = "mendloop.dev/fencing-token"
-RECEIPT = "mendloop.dev/receipt"
-WRITTEN = "mendloop.dev/written"
-SPLIT = "mendloop.dev/split"
-PREVIOUS = "mendloop.dev/previous"
+__all__ = [
+    "PREVIOUS",
+    "RECEIPT",
+    "SPLIT",
+    "TOKEN",
+    "WRITTEN",
+    "AbTest",
+    "Mirror",
+    "RouteState",
+    "Router",
+    "TrafficSplit",
+    "ab_operations",
+    "read_state",
+    "shift_operations",
+]
 
 _ATTEMPTS = 5
-
-
-class RouteState(Value):
-    """What a document says of one target now."""
-
-    split: TrafficSplit
-    resource_version: str
-    receipt: str = ""
-    """Idempotency key of mendloop's last write; empty before the first."""
-    token: int = 0
-    """Fencing token of the newest owner that wrote; 0 before the first."""
-    previous: TrafficSplit | None = None
-    """The split before mendloop's last write."""
-    edited: str = ""
-    """What somebody else changed since mendloop's last write; empty: nothing."""
-
-
-def read_state(document: RouteDocument, host: str) -> RouteState:
-    """The state of ``host`` in ``document``.
-
-    Raises Refused when its routes cannot be told apart safely.
-    """
-    split = read_split(document.body, host)
-    stamps = annotations_of(document.body)
-    return RouteState(
-        split=split,
-        resource_version=document.resource_version,
-        receipt=stamps.get(RECEIPT, ""),
-        token=_token(document, stamps),
-        previous=_recorded_split(stamps.get(PREVIOUS)),
-        edited=_edit_since(stamps, host, split),
-    )
 
 
 def shift_operations(
     document: RouteDocument, host: str, split: TrafficSplit, *, key: str, token: int
 ) -> list[dict[str, Any]]:
-    """The patch that makes ``split`` true and stamps it; no rule is checked here."""
-    before = read_split(document.body, host)
-    stamps = {
-        TOKEN: str(token),
-        RECEIPT: key,
-        WRITTEN: _written(host, split),
-        SPLIT: canonical_json(split.model_dump()),
-        PREVIOUS: canonical_json(before.model_dump()),
-    }
-    return split_operations(document.body, host, split) + _stamp_operations(document, stamps)
+    """The patch that makes ``split`` true and stamps it; no rule is checked here.
+
+    It ends an A/B test: whoever goes back takes everybody along.
+    """
+    return stamped(document, host, end_operations(document.body, host, split), key=key, token=token)
+
+
+def ab_operations(
+    document: RouteDocument, host: str, test: AbTest, *, key: str, token: int
+) -> list[dict[str, Any]]:
+    """The patch that begins an A/B test and stamps it; no rule is checked here."""
+    operations = begin_operations(document.body, host, test)
+    return stamped(document, host, operations, key=key, token=token)
+
+
+class _Aim(Value):
+    """What one write is to come to."""
+
+    key: str
+    token: int
+    split: TrafficSplit
+    expect: TrafficSplit | None = None
+    is_ab_test: bool = False
+
+    def is_reached(self, state: RouteState) -> bool:
+        """Whether this very write stands."""
+        is_same = state.split == self.split and state.is_ab_test == self.is_ab_test
+        return state.receipt == self.key and is_same
 
 
 class Router:
@@ -104,27 +107,26 @@ class Router:
         document that cannot be edited safely; Invalid when the key stands for another split;
         Uncertain when reading back could not tell whether the write arrived.
         """
-        lost: Uncertain | None = None
-        where = f"VirtualService {namespace}/{name}"
-        for _ in range(_ATTEMPTS):
-            document = self._traffic.read(namespace, name)
-            state = read_state(document, host)
-            _check_owner(where, state, token)
-            is_done = state.receipt == key and state.split == split
-            if not is_done:
-                _check_move(where, state, key, split, expect)
-            try:
-                if is_done:
-                    return self._claimed(document, state, token)
-                operations = shift_operations(document, host, split, key=key, token=token)
-                return self._patch(document, operations)
-            except Uncertain as error:
-                lost = error
-            except Conflict:
-                continue
-        if lost:
-            raise Uncertain(f"{where}: {split} may or may not be in force: {lost}") from lost
-        raise Conflict(f"{where} was written by others {_ATTEMPTS} times in a row; try again")
+        return self._write(
+            namespace,
+            name,
+            host,
+            lambda document: shift_operations(document, host, split, key=key, token=token),
+            _Aim(key=key, token=token, split=split, expect=expect),
+        )
+
+    def ab_test(
+        self, namespace: str, name: str, host: str, test: AbTest, *, key: str, token: int
+    ) -> RouteDocument:
+        """Begin an A/B test, once per ``key``; ``shift`` ends it. Raises like ``shift``."""
+        split = TrafficSplit(shares=test.shares)
+        return self._write(
+            namespace,
+            name,
+            host,
+            lambda document: ab_operations(document, host, test, key=key, token=token),
+            _Aim(key=key, token=token, split=split, is_ab_test=True),
+        )
 
     def claim(self, namespace: str, name: str, host: str, *, token: int) -> RouteDocument:
         """Stamp a new owner's token, so that the former owner's late writes are refused.
@@ -155,7 +157,7 @@ class Router:
             try:
                 if not state.edited:
                     return self._claimed(document, state, token)
-                operations = shift_operations(document, host, state.split, key=key, token=token)
+                operations = stamped(document, host, [], key=key, token=token)
                 return self._patch(document, operations)
             except (Conflict, Uncertain):
                 continue
@@ -165,10 +167,39 @@ class Router:
         """Whether the data plane routes by this version or a later one; None: it does not say."""
         return self._traffic.applied(namespace, name, resource_version=resource_version)
 
+    def _write(
+        self,
+        namespace: str,
+        name: str,
+        host: str,
+        operations: Callable[[RouteDocument], list[dict[str, Any]]],
+        aim: _Aim,
+    ) -> RouteDocument:
+        lost: Uncertain | None = None
+        where = f"VirtualService {namespace}/{name}"
+        for _ in range(_ATTEMPTS):
+            document = self._traffic.read(namespace, name)
+            state = read_state(document, host)
+            _check_owner(where, state, aim.token)
+            is_done = aim.is_reached(state)
+            if not is_done:
+                _check_move(where, state, aim)
+            try:
+                if is_done:
+                    return self._claimed(document, state, aim.token)
+                return self._patch(document, operations(document))
+            except Uncertain as error:
+                lost = error
+            except Conflict:
+                continue
+        if lost:
+            raise Uncertain(f"{where}: {aim.split} may or may not be in force: {lost}") from lost
+        raise Conflict(f"{where} was written by others {_ATTEMPTS} times in a row; try again")
+
     def _claimed(self, document: RouteDocument, state: RouteState, token: int) -> RouteDocument:
         if token == state.token:
             return document
-        return self._patch(document, _stamp_operations(document, {TOKEN: str(token)}))
+        return self._patch(document, stamp_operations(document, {TOKEN: str(token)}))
 
     def _patch(self, document: RouteDocument, operations: list[dict[str, Any]]) -> RouteDocument:
         return self._traffic.patch(
@@ -187,60 +218,18 @@ def _check_owner(where: str, state: RouteState, token: int) -> None:
         )
 
 
-def _check_move(
-    where: str, state: RouteState, key: str, split: TrafficSplit, expect: TrafficSplit | None
-) -> None:
+def _check_move(where: str, state: RouteState, aim: _Aim) -> None:
     if state.edited:
         raise Refused(
             f"{where} was edited by somebody else: {state.edited}. mendloop stands down until "
             "`mendloop hand-back` gives the target back"
         )
-    if state.receipt == key:
+    if state.receipt == aim.key:
         raise Invalid(
-            f"{where}: the key {key} already stands for {state.split}, not {split}", field="key"
+            f"{where}: the key {aim.key} already stands for {state.split}, not {aim.split}",
+            field="key",
         )
-    if expect is not None and state.split != expect:
-        raise Conflict(f"{where} has {state.split}, expected {expect}: read again, decide again")
-
-
-def _edit_since(stamps: Mapping[str, str], host: str, split: TrafficSplit) -> str:
-    written = stamps.get(WRITTEN)
-    if written is None or written == _written(host, split):
-        return ""
-    ours = _recorded_split(stamps.get(SPLIT))
-    return f"it has {split}, mendloop wrote {ours or 'something else'}"
-
-
-def _written(host: str, split: TrafficSplit) -> str:
-    """Digest of the owned part, from its meaning: stores may reorder or reformat a document."""
-    return digest({"host": host, "split": split.model_dump()})
-
-
-def _recorded_split(text: str | None) -> TrafficSplit | None:
-    if text is None:
-        return None
-    try:
-        return TrafficSplit.model_validate_json(text)
-    except ValidationError:
-        return None
-
-
-def _token(document: RouteDocument, stamps: Mapping[str, str]) -> int:
-    try:
-        return int(stamps.get(TOKEN, "0"))
-    except ValueError as error:
-        where = f"VirtualService {document.namespace}/{document.name}"
-        raise Refused(
-            f"{where}: the annotation {TOKEN} is {stamps[TOKEN]!r}, expected a whole number; "
-            "restore it, or remove it when no mendloop acts on the document"
-        ) from error
-
-
-def _stamp_operations(document: RouteDocument, stamps: Mapping[str, str]) -> list[dict[str, Any]]:
-    metadata = document.body.get("metadata", {})
-    if not metadata.get("annotations"):
-        return [{"op": "add", "path": "/metadata/annotations", "value": dict(stamps)}]
-    return [
-        {"op": "add", "path": f"/metadata/annotations/{name.replace('/', '~1')}", "value": value}
-        for name, value in stamps.items()
-    ]
+    if aim.expect is not None and state.split != aim.expect:
+        raise Conflict(
+            f"{where} has {state.split}, expected {aim.expect}: read again, decide again"
+        )

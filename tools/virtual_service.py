@@ -92,8 +92,13 @@ def owned_routes(body: Body, host: str) -> tuple[int, ...]:
         candidates = [i for i in candidates if not _is_override(http[i])]
     if len(candidates) == 1:
         return (candidates[0],)
-    if any("delegate" in route for route in http):
-        raise _refused(body, "it delegates; point mendloop at the document that holds the route")
+    delegates = [_delegate(route["delegate"], body) for route in http if route.get("delegate")]
+    if delegates:
+        raise _refused(
+            body,
+            f"it delegates to {', '.join(delegates)}; name the one that holds the route to {host} "
+            "in spec.serving.route",
+        )
     if not candidates:
         raise _refused(body, f"no http route leads to {host}; add one or correct the host")
     raise _refused(
@@ -276,6 +281,10 @@ def _mirror_operations(
     yield {"op": "add", "path": f"{path}/mirror", "value": destination}
     percentage = {"value": mirror.percent}
     yield {"op": "add", "path": f"{path}/mirrorPercentage", "value": percentage}
+
+
+def _delegate(delegate: Body, body: Body) -> str:
+    return f"{delegate.get('namespace') or _namespace(body)}/{delegate.get('name', '?')}"
 
 
 def _namespace(body: Body) -> str:

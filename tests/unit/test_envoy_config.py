@@ -14,6 +14,7 @@ from tools.envoy import EnvoyTraffic
 from tools.envoy_bootstrap import binary, bootstrap
 from tools.envoy_config import cluster_name, clusters, routes, version_of, virtual_host
 from tools.errors import Conflict, Invalid, Refused, Unavailable
+from tools.route_store import shape_error
 from tools.virtual_service import virtual_service
 
 Body = dict[str, Any]
@@ -243,3 +244,13 @@ def test_a_document_needs_a_proper_name(traffic: EnvoyTraffic, name: str) -> Non
 
     with pytest.raises(Invalid, match=r"metadata\.name"):
         traffic.create(body)
+
+
+def test_a_delegate_can_be_kept_and_has_no_route_of_its_own() -> None:
+    """Istio gives it hosts by its root; on one machine there is nobody to do that."""
+    body = document()
+    body["spec"].pop("hosts")
+
+    assert shape_error(body, "default/flights") == ""
+    with pytest.raises(Refused, match="delegate"):
+        virtual_host(body)

@@ -13,7 +13,12 @@ from pydantic import ValidationError
 from tools.errors import Conflict, Refused
 from tools.json_patch import apply_patch
 from tools.traffic_split import Mirror, TrafficSplit
-from tools.virtual_service import ROUTES_ANNOTATION, read_split, split_operations
+from tools.virtual_service import (
+    ROUTES_ANNOTATION,
+    owned_routes,
+    read_split,
+    split_operations,
+)
 
 Body = dict[str, Any]
 HOST = "flights"
@@ -198,7 +203,7 @@ def test_named_routes_move_together() -> None:
         (document(), "has no http routes"),
         ({**document({}), "kind": "Gateway"}, "expected a VirtualService"),
         (document(FOREIGN), "no http route leads to flights"),
-        (document({"delegate": {"name": "other"}}), "it delegates"),
+        (document({"delegate": {"name": "other"}}), "delegates to default/other"),
         (document(*[{"route": [destination("1", 100)]}] * 2), "2 http routes lead to flights"),
         (document({"route": [destination("1", 60), destination("2", 30)]}), "add up to 90"),
         (document({"route": [destination("1", 50), destination("1", 50)]}), "each once"),
@@ -253,3 +258,68 @@ def test_a_split_adds_up_to_100(shares: dict[str, int]) -> None:
     """No other split can be expressed."""
     with pytest.raises(ValidationError, match="add up to 100"):
         TrafficSplit(shares=shares)
+
+
+TARGETS = st.sampled_from([HOST, f"{HOST}.default.svc.cluster.local", "hotels", f"{HOST}.other"])
+SUBSETS = st.sampled_from(["v1", "v2", "v3", "canary", ""])
+
+
+@st.composite
+def anything(draw: st.DrawFn) -> Body:
+    """A VirtualService such as people write them: most of these cannot be edited safely."""
+    entry = st.fixed_dictionaries(
+        {"destination": st.fixed_dictionaries({"host": TARGETS, "subset": SUBSETS})},
+        optional={
+            "weight": st.sampled_from([0, 5, 50, 95, 100]),
+            "headers": st.just({"request": {"set": {"x": "y"}}}),
+        },
+    )
+    copies = st.fixed_dictionaries({"host": TARGETS, "subset": SUBSETS})
+    matches = st.sampled_from(
+        [{"uri": {"prefix": "/a"}}, {"headers": {"x": {"exact": "1"}}}, {"port": 8080}, {}]
+    )
+    route = st.fixed_dictionaries(
+        {},
+        optional={
+            "name": st.sampled_from(["primary", "a", "b"]),
+            "match": st.lists(matches, max_size=2),
+            "route": st.lists(entry, max_size=3),
+            "mirror": copies,
+            "mirrorPercentage": st.fixed_dictionaries({"value": st.sampled_from([0, 0.5, 100])}),
+            "mirrors": st.lists(st.fixed_dictionaries({"destination": copies}), max_size=2),
+            "delegate": st.just({"name": "other"}),
+            "redirect": st.just({"uri": "/gone"}),
+            "retries": st.just({"attempts": 3}),
+            "corsPolicy": st.just({"allowOrigins": [{"exact": "*"}]}),
+        },
+    )
+    plain = st.builds(
+        lambda one: {"name": "primary", "route": [destination(v, s) for v, s in one.items()]},
+        splits().map(lambda split: split.shares),
+    )
+    routes = draw(st.lists(route, max_size=3)) + draw(st.lists(plain, max_size=1))
+    named = draw(st.sampled_from([None, "primary", "a,b", "nobody"]))
+    return document(*routes, annotations={ROUTES_ANNOTATION: named} if named else {"a": "b"})
+
+
+@given(anything(), splits())
+def test_whatever_people_wrote_is_edited_surgically_or_refused(
+    body: Body, split: TrafficSplit
+) -> None:
+    """Routes that are not the target's, and all that is not weight, destination or mirror of
+    those that are, stay; or nothing is done."""
+    try:
+        owned = owned_routes(body, HOST)
+        after = shifted(body, split)
+    except Refused:
+        return
+    before_routes, after_routes = body["spec"]["http"], after["spec"]["http"]
+
+    assert read_split(after, HOST) == split
+    assert {**after, "spec": {}} == {**body, "spec": {}}
+    assert len(after_routes) == len(before_routes)
+    for index, (was, now) in enumerate(zip(before_routes, after_routes, strict=True)):
+        ours = {"route", "mirror", "mirrorPercentage"} if index in owned else set()
+        assert {k: v for k, v in was.items() if k not in ours} == {
+            k: v for k, v in now.items() if k not in ours
+        }
