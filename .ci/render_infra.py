@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dashboards
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,9 +52,11 @@ def of_kustomize(body: Any) -> Any:
 
 
 def main(infra: Path) -> None:
+    dashboards.write(infra / "grafana" / "dashboards")
     for source, copy in COPIED.items():
         shutil.rmtree(infra / copy, ignore_errors=True)
-        shutil.copytree(INFRA / source, infra / copy)
+        made = infra / source
+        shutil.copytree(made if made.exists() else INFRA / source, infra / copy)
     folder = infra / "kustomize"
     base = [of_kustomize(each) for each in rendered({})]
     config = next(each for each in base if each["metadata"]["name"] == "mendloop-config")
