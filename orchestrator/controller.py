@@ -39,6 +39,8 @@ from orchestrator.journal.payloads import (
     LeaseLost,
 )
 from orchestrator.kill_switch import KillSwitch
+from orchestrator.model_changes import has_departed, take_up
+from orchestrator.model_fleet import FixedFleet, Fleet
 from orchestrator.recorder import Recorder
 from orchestrator.reporting import TAKEN_OVER, window_lines, write_end
 from orchestrator.resources.telling import Tell, Telling
@@ -49,6 +51,7 @@ from orchestrator.session import Session
 from orchestrator.take_over import Hands, accept, watch_hands
 from orchestrator.track_record import TrackRecord
 from policies.engine import PolicySet
+from tools.clock import Clock
 from tools.errors import MendloopError, Unavailable
 from tools.lease import Leases
 from tools.managed_model import ManagedModel
@@ -72,7 +75,7 @@ class Controller:
 
     def __init__(
         self,
-        targets: Sequence[Target],
+        targets: Sequence[Target] | Fleet,
         *,
         journal: Journal,
         checkpointer: BaseCheckpointSaver[Any],
@@ -82,14 +85,18 @@ class Controller:
         kill_switch: Path | KillSwitch,
         rules: RuleFolder | None = None,
         holder: str = "",
+        clock: Clock | None = None,
         new_id: Callable[[], str] = lambda: f"inc-{uuid.uuid4().hex[:10]}",
         tell: Tell | None = None,
     ) -> None:
         """``rules`` are read again when their files change; without, ``policies`` stay in force.
-        ``tell`` is told how each target stands after each look."""
+
+        ``tell`` is told how each target stands after each look. ``clock``: that of the targets,
+        unless there may be none.
+        """
         self.holder = holder or f"controller-{uuid.uuid4().hex[:8]}"
-        self._targets = targets
-        self._clock = targets[0].desk.clock
+        self._fleet = FixedFleet(targets) if isinstance(targets, Sequence) else targets
+        self._clock = clock or self._fleet.targets[0].desk.clock
         self.journal = journal
         self._incidents = IncidentBook(journal)
         self._hands = Hands(journal)
@@ -97,8 +104,7 @@ class Controller:
         self._graph = build_graph(checkpointer)
         self._leases = leases
         record = TrackRecord(journal, tools)
-        models = [target.model for target in targets]
-        self._rulebook = Rulebook.of(models, record, policies=policies, source=rules)
+        self._rulebook = Rulebook.of(self._models(), record, policies=policies, source=rules)
         self._tools = tools
         self._kill_switch = (
             KillSwitch(kill_switch) if isinstance(kill_switch, Path) else kill_switch
@@ -148,9 +154,10 @@ class Controller:
         """Look at every target and take its incidents as far as they go now."""
         with suppress(Unavailable):  # the journal does not take changed rules: asked again
             self._rulebook.refresh(self.journal, at=self._clock.now(), actor=self.holder)
+        targets = self._follow()
         if self._telling is not None:
-            self._telling.begin([target.model.target for target in self._targets])
-        for target in self._targets:
+            self._telling.begin([target.model.target for target in targets])
+        for target in targets:
             name, trouble = target.model.target, ""
             try:
                 self._tick_target(target)
@@ -165,6 +172,24 @@ class Controller:
             if self._telling is not None and session is not None:
                 self._telling.after(session, trouble)
 
+    def _follow(self) -> Sequence[Target]:
+        """The targets of this tick."""
+        before = self._fleet.targets
+        with suppress(Unavailable):  # the journal does not take it: asked again
+            self._fleet.refresh(self.journal, at=self._clock.now(), actor=self.holder)
+        if self._fleet.targets != before:
+            models = self._models()
+            self._rulebook.weigh(models)
+            kept = {model.target for model in models}
+            for name, session in list(self._sessions.items()):
+                session.fleet = models
+                if name not in kept:
+                    self._leases.release(self._sessions.pop(name).lease)
+        return self._fleet.targets
+
+    def _models(self) -> tuple[ManagedModel, ...]:
+        return tuple(target.model for target in self._fleet.targets)
+
     def _say_once(self, target: str, reason: str) -> None:
         """A trouble that lasts is one line of the log, not two a second."""
         if self._said.get(target) != reason:
@@ -175,6 +200,9 @@ class Controller:
         session = self._session(target)
         if session is None:
             return
+        told = take_up(session, target, is_busy=bool(self._standing(session)))
+        if told:
+            self._say_once(session.target, told)
         observation = observe(
             session.desk, session.model, session.memory, session.event_time, session.pulse
         )
@@ -184,8 +212,26 @@ class Controller:
         autonomy.review(session)
         if self._stands_down(session, observation):
             return
+        if self._fleet.is_leaving(session.target):
+            self._see_off(session)
+            return
         for incident in self._open_incidents(session):
             self._advance(session, incident)
+
+    def _see_off(self, session: Session) -> None:
+        """Take back what is half-way of a model that leaves, and end its incidents."""
+        standing = self._standing(session)
+        if has_departed(session, standing):
+            for incident in standing:
+                self._checkpointer.delete_thread(incident.id)
+            return
+        for incident in standing:
+            self._advance(session, incident)
+
+    def _standing(self, session: Session) -> list[IncidentSummary]:
+        """Its incidents that are not over."""
+        mine = self._incidents.of(session.target)
+        return [i for i in mine if i.status in ("open", "waiting")]
 
     def _stands_down(self, session: Session, observation: Observation) -> bool:
         """Whether a person has the target in hand: then its incidents end, and nothing is done."""
@@ -193,7 +239,7 @@ class Controller:
         if holder == "returned":
             accept(session)
             return False
-        found = [i for i in self._incidents.of(session.target) if i.status in ("open", "waiting")]
+        found = self._standing(session)
         if holder == "mendloop" and not watch_hands(session, observation.served, found):
             return False
         for incident in found:
@@ -234,7 +280,7 @@ class Controller:
             kill_switch=self._kill_switch,
             memory=recorder.last_memory(),
             pulse=self._pulses.get(name, Pulse()),
-            fleet=tuple(each.model for each in self._targets),
+            fleet=self._models(),
         )
         self._sessions[name] = session
         return session

@@ -75,7 +75,7 @@ TARGETS_TAKEN_OVER = Word(
     kind="gauge",
     help="Held targets that a person has in hand: mendloop stands down.",
 )
-TARGETS_INVALID = Word(
+MODELS_REJECTED = Word(
     name="mendloop_models_rejected",
     kind="gauge",
     help="Model documents that are broken now; what was in force before stays.",
@@ -111,8 +111,9 @@ INCIDENTS_CLOSED = Word(
 DETECT_SECONDS = Word(
     name="mendloop_time_to_detect_seconds",
     kind="histogram",
-    help="Event time from the first window that was off to the one that opened the incident.",
-    labels=("goal",),
+    help="From the beginning of what was wrong to its being found, where the beginning is known: "
+    "event time of data and labels, wall clock since the traffic was raised of a canary.",
+    labels=("seen_in",),
     buckets=_MINUTES,
 )
 REPAIR_SECONDS = Word(

@@ -38,6 +38,8 @@ from tools.values import Value, digest
 LEFT_ALONE = "left alone"
 TAKEN_OVER = "taken over"
 """How the incidents of a target end that a person takes in hand."""
+RELEASED = "released"
+"""How those of a target end whose model document was removed."""
 
 
 def window_lines(observation: Observation) -> list[Line]:
@@ -218,7 +220,7 @@ def write_end(session: Session, incident: str, outcome: str, reason: str) -> Non
         line = (kinds.INCIDENT_ESCALATED, "monitor", end)
     else:
         end = IncidentResolved(
-            outcome=outcome if outcome == TAKEN_OVER else _outcome(done),
+            outcome=outcome if outcome in (TAKEN_OVER, RELEASED) else _outcome(done),
             summary=", ".join(done) or "nothing had to be done",
             event_time=session.event_time,
         )

@@ -48,6 +48,8 @@ class RuleFolder:
         """Folders that were there: a lost mount must not pass for rules that were dropped."""
         self._seen: Signature | None = None
         self._error = ""
+        self.is_broken = False
+        """Whether what the folders hold now cannot be read."""
         self._written = ""
         self.in_force = self._first()
 
@@ -68,7 +70,7 @@ class RuleFolder:
         try:
             return load_rules(self._texts())
         except Invalid as error:
-            self._error = str(error)
+            self._error, self.is_broken = str(error), True
             return load_rules({"rules-are-broken": ONLY_BACK})
 
     def _read(self, journal: Journal, seen: Signature, *, at: datetime, actor: str) -> None:
@@ -76,8 +78,9 @@ class RuleFolder:
             rules, self._error = load_rules(self._texts()), ""
         except Invalid as error:
             rules, self._error = self.in_force, str(error)
+        is_broken = bool(self._error)
         self._say(journal, rules, at=at, actor=actor)
-        self.in_force, self._seen = rules, seen
+        self.in_force, self._seen, self.is_broken = rules, seen, is_broken
 
     def _say(self, journal: Journal, rules: Rules, *, at: datetime, actor: str) -> None:
         if self._error:

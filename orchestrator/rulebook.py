@@ -39,8 +39,13 @@ class Rulebook:
     ) -> Rulebook:
         """For the fleet of these models; without ``source``, ``policies`` or the shipped ones."""
         rules = source.in_force if source else Rules(policies or builtin_policies())
-        weights = {model.target: model.spec.guardrails.traffic_weight for model in models}
-        return cls(rules, record, weights, source)
+        found = cls(rules, record, source=source)
+        found.weigh(models)
+        return found
+
+    def weigh(self, models: Iterable[ManagedModel]) -> None:
+        """These are the fleet from now on."""
+        self.weights = {m.target: m.spec.guardrails.traffic_weight for m in models}
 
     def refresh(self, journal: Journal, *, at: datetime, actor: str) -> None:
         """Changed rules are in force from now on; broken ones leave those before.

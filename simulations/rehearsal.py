@@ -9,7 +9,9 @@ from typing import Any
 from agents.catalog import all_tools
 from orchestrator.controller import Controller, Target
 from orchestrator.journal.incidents import IncidentSummary, fold_incidents
-from orchestrator.kill_switch import KillSwitch
+from orchestrator.kill_switch import AnyOf, KillSwitch, StopFiles, Switchboard
+from orchestrator.model_changes import Departures
+from orchestrator.model_fleet import FollowedFleet
 from orchestrator.policy_files import builtin_policies
 from orchestrator.recorder import Recorder
 from orchestrator.resources.telling import Tell
@@ -33,21 +35,26 @@ def controller_of(
     holder: str = "controller-1",
     policies: PolicySet | None = None,
     tell: Tell | None = None,
+    fleet: FollowedFleet | None = None,
 ) -> Controller:
     """A controller over the world; a second one takes the first one's place once its lease is
     over. ``checkpointer`` is LangGraph's; ``policies`` stand in for the built-in ones. A folder
-    ``policies`` of the world is followed, like that of a home."""
+    ``policies`` of the world is followed, like that of a home. With a ``fleet`` its models are
+    kept, otherwise the world's own."""
     folder = world.folder / "policies"
+    leaving: list[Switchboard] = [Departures(fleet.is_leaving)] if fleet else []
+    switch = KillSwitch(AnyOf(StopFiles(world.kill_switch), *leaving))
     controller = Controller(
-        [Target(model=world.document, desk=world.desk())],
+        fleet or [Target(model=world.document, desk=world.desk())],
         journal=world.watched_journal(),
         checkpointer=checkpointer,
         leases=world.leases,
         policies=policies or _policies(),
         rules=RuleFolder([folder]) if folder.is_dir() else None,
         tools=all_tools(),
-        kill_switch=world.kill_switch,
+        kill_switch=switch,
         holder=holder,
+        clock=world.clock,
         new_id=world.new_incident,
         tell=tell,
     )

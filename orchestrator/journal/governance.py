@@ -1,4 +1,4 @@
-"""What the events carry that are about rules, and about how much may be done alone."""
+"""What the events carry that are about rules, model documents, and how much may be done alone."""
 
 from __future__ import annotations
 
@@ -38,8 +38,28 @@ class PoliciesRejected(Payload):
     """The set that stays in force."""
 
 
+class ModelsFollowed(Payload):
+    """What ``models.followed`` says."""
+
+    models: int
+    """How many there are."""
+    added: tuple[str, ...] = ()
+    """Targets; none at a controller's start."""
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class ModelsRejected(Payload):
+    """What ``models.rejected`` says."""
+
+    errors: dict[str, str]
+    """Place of each broken document -> what is wrong with it."""
+
+
 GOVERNANCE: dict[str, type[Payload]] = {
     kinds.AUTONOMY_CHANGED: AutonomyChanged,
     kinds.POLICIES_LOADED: PoliciesLoaded,
     kinds.POLICIES_REJECTED: PoliciesRejected,
+    kinds.MODELS_FOLLOWED: ModelsFollowed,
+    kinds.MODELS_REJECTED: ModelsRejected,
 }

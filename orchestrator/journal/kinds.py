@@ -43,6 +43,8 @@ POLICIES_LOADED = "policies.loaded"
 POLICIES_REJECTED = "policies.rejected"
 ALERT_FIRED = "alert.fired"
 ALERT_RESOLVED = "alert.resolved"
+MODELS_FOLLOWED = "models.followed"
+MODELS_REJECTED = "models.rejected"
 
 KINDS: dict[str, str] = {
     CONTROLLER_STARTED: "A controller process began to tick.",
@@ -86,6 +88,8 @@ KINDS: dict[str, str] = {
     POLICIES_REJECTED: "Changed rules are broken: those before stay in force.",
     ALERT_FIRED: "Others' alerting says something of the target: mendloop looks, no more.",
     ALERT_RESOLVED: "An alert is over, or was not repeated in time.",
+    MODELS_FOLLOWED: "Which models a controller keeps from now on.",
+    MODELS_REJECTED: "Model documents are broken: those before stay in force.",
 }
 
 EXPLANATIONS = frozenset(

@@ -148,6 +148,12 @@ def _started(started: payloads.ControllerStarted) -> Told:
     return Told(what=f"controller {started.holder} started", why=why)
 
 
+def _followed(payload: Any) -> Told:
+    moved = {"added": payload.added, "changed": payload.changed, "removed": payload.removed}
+    why = tuple(f"{how}: {', '.join(names)}" for how, names in moved.items() if names)
+    return Told(what=f"{payload.models} models are kept", why=why)
+
+
 _WORDS: dict[str, Callable[[Any], Told]] = {
     kinds.CONTROLLER_STARTED: _started,
     kinds.CONTROLLER_STOPPED: lambda p: Told(
@@ -205,6 +211,11 @@ _WORDS: dict[str, Callable[[Any], Told]] = {
     ),
     kinds.POLICIES_REJECTED: lambda p: Told(
         what=f"changed rules are broken; {p.digest[:12]} stay in force", why=(p.error,)
+    ),
+    kinds.MODELS_FOLLOWED: _followed,
+    kinds.MODELS_REJECTED: lambda p: Told(
+        what="broken model documents; those before stay in force",
+        why=tuple(f"{place}: {error}" for place, error in sorted(p.errors.items())),
     ),
     kinds.TARGET_RESUMED: lambda p: Told(what=f"resumed by {p.by}", why=(p.reason,)),
 }

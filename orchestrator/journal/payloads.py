@@ -32,6 +32,8 @@ from orchestrator.journal.decisions import (
 from orchestrator.journal.governance import (
     GOVERNANCE,
     AutonomyChanged,
+    ModelsFollowed,
+    ModelsRejected,
     PoliciesLoaded,
     PoliciesRejected,
 )
@@ -78,6 +80,8 @@ __all__ = [
     "LeaseLost",
     "MemorySaved",
     "ModelManaged",
+    "ModelsFollowed",
+    "ModelsRejected",
     "PlanFailed",
     "PlanInputs",
     "PlanMade",

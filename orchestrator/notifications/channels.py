@@ -36,6 +36,7 @@ NAMES = {
     "resumed": "a person allowed changes again",
     "autonomy_changed": "a target climbed or fell on the autonomy ladder",
     "policies_rejected": "a broken policy was refused",
+    "models_rejected": "a broken model document was refused",
 }
 """What a channel may ask for."""
 

@@ -35,6 +35,7 @@ _NAMES = {
     kinds.TARGET_RESUMED: "resumed",
     kinds.AUTONOMY_CHANGED: "autonomy_changed",
     kinds.POLICIES_REJECTED: "policies_rejected",
+    kinds.MODELS_REJECTED: "models_rejected",
 }
 NOTIFIED = frozenset({*_NAMES, kinds.STEP_OUTCOME})
 """Kinds of events that may become a message."""

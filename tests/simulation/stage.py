@@ -53,9 +53,12 @@ class Stage:
     def controller(self, fault: Fault) -> Controller:
         """A new controller; ``fault`` meets each of its calls, its checkpoints included."""
         self._count += 1
+        return controller_of(self.world, self.saver(fault), holder=f"controller-{self._count}")
+
+    def saver(self, fault: Fault) -> WatchedSaver:
+        """The checkpointer of all; ``fault`` meets it and the world from now on."""
         self.world.fault = fault
-        saver = WatchedSaver(self._checkpoints, fault)
-        return controller_of(self.world, saver, holder=f"controller-{self._count}")
+        return WatchedSaver(self._checkpoints, fault)
 
     def _keep_defects(self, _: Any, level: str, event: MutableMapping[str, Any]) -> Any:
         if event["event"] == "target.broken":
