@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tools.errors import Invalid, MendloopError, Refused, Unavailable, Uncertain
+from tools.errors import Unavailable
+from tools.kubeflow_errors import strict_client, translated
 
-_TIMEOUT_S = (3, 15)
+_TIMEOUT_S = (3.0, 15.0)
+"""To connect, and of silence within an answer."""
 _PAGE = 100
 _MOST_PAGES = 50
 """A list that goes on longer is not a list of one key's runs."""
@@ -25,12 +27,18 @@ class KubeflowApi:
     """One Kubeflow Pipelines server. Raises only errors of ``tools/errors.py``."""
 
     def __init__(
-        self, url: str, *, namespace: str = "", token: Callable[[], str] | None = None
+        self,
+        url: str,
+        *,
+        namespace: str = "",
+        token: Callable[[], str] | None = None,
+        timeout_s: tuple[float, float] = _TIMEOUT_S,
     ) -> None:
         """``namespace`` in multi-user installations. ``token`` is asked before every request: a
         service account's token file is renewed every hour, so read it each time."""
         self._namespace = namespace
         self._settings = (url.rstrip("/"), token)
+        self._timeout_s = timeout_s
         self._opened: Any = None
 
     def experiment(self, name: str) -> str:
@@ -47,9 +55,9 @@ class KubeflowApi:
             if found.display_name == name:
                 return str(found.experiment_id)
         body = V2beta1Experiment(display_name=name, namespace=self._namespace or None)
-        with _translated(f"make experiment {name}", is_write=True):
-            made = api.experiment_service_create_experiment(body, _request_timeout=_TIMEOUT_S)
-        return str(made.experiment_id)
+        with translated(f"make experiment {name}", is_write=True):
+            made = api.experiment_service_create_experiment(body, _request_timeout=self._timeout_s)
+            return _identity(made.experiment_id)
 
     def version(self, pipeline: str, spec: dict[str, Any], digest: str) -> tuple[str, str]:
         """(pipeline id, version id) of the compiled ``spec``, uploaded once per content digest."""
@@ -67,9 +75,9 @@ class KubeflowApi:
             body = V2beta1Pipeline(
                 display_name=pipeline, name=pipeline, namespace=self._namespace or None
             )
-            with _translated(f"make pipeline {pipeline}", is_write=True):
-                made = api.pipeline_service_create_pipeline(body, _request_timeout=_TIMEOUT_S)
-            known = str(made.pipeline_id)
+            with translated(f"make pipeline {pipeline}", is_write=True):
+                made = api.pipeline_service_create_pipeline(body, _request_timeout=self._timeout_s)
+                known = _identity(made.pipeline_id)
         for found in self._pages(
             f"versions of {pipeline}",
             lambda **page: api.pipeline_service_list_pipeline_versions(
@@ -78,11 +86,11 @@ class KubeflowApi:
         ):
             if found.display_name == name:
                 return known, str(found.pipeline_version_id)
-        with self._package(spec) as file, _translated(f"upload {name}", is_write=True):
+        with self._package(spec) as file, translated(f"upload {name}", is_write=True):
             version = uploads.upload_pipeline_version(
-                file, name=name, pipelineid=known, _request_timeout=_TIMEOUT_S
+                file, name=name, pipelineid=known, _request_timeout=self._timeout_s
             )
-        return known, str(version.pipeline_version_id)
+            return known, _identity(version.pipeline_version_id)
 
     def runs(self, experiment: str, name: str) -> list[Any]:
         """Every run of this name, oldest first; whole or Unavailable, never a part of them."""
@@ -129,16 +137,85 @@ class KubeflowApi:
             ),
             runtime_config=V2beta1RuntimeConfig(parameters=arguments),
         )
-        with _translated(f"start run {name}", is_write=True):
-            RunServiceApi(self._client()).run_service_create_run(body, _request_timeout=_TIMEOUT_S)
+        with translated(f"start run {name}", is_write=True):
+            RunServiceApi(self._client()).run_service_create_run(
+                body, _request_timeout=self._timeout_s
+            )
+
+    def recurring(self, experiment: str, name: str) -> list[Any]:
+        """Every recurring run of this name, oldest first; whole or Unavailable."""
+        from kfp_server_api import RecurringRunServiceApi
+
+        api = RecurringRunServiceApi(self._client())
+        found = self._pages(
+            f"recurring runs named {name}",
+            lambda **page: api.recurring_run_service_list_recurring_runs(
+                experiment_id=experiment,
+                filter=_named(name),
+                sort_by="created_at asc",
+                **self._where(),
+                **page,
+            ),
+        )
+        return [each for each in found if each.display_name == name]
+
+    def recur(
+        self,
+        *,
+        name: str,
+        description: str,
+        experiment: str,
+        version: tuple[str, str],
+        arguments: dict[str, Any],
+        trigger: dict[str, Any],
+    ) -> None:
+        """Make a recurring run, one of whose runs goes at a time and of which none is made up for.
+
+        Like ``start``, it makes one at every call."""
+        from kfp_server_api import (
+            RecurringRunServiceApi,
+            V2beta1PipelineVersionReference,
+            V2beta1RecurringRun,
+            V2beta1RuntimeConfig,
+            V2beta1Trigger,
+        )
+
+        pipeline_id, version_id = version
+        body = V2beta1RecurringRun(
+            display_name=name,
+            description=description,
+            experiment_id=experiment,
+            namespace=self._namespace or None,
+            pipeline_version_reference=V2beta1PipelineVersionReference(
+                pipeline_id=pipeline_id, pipeline_version_id=version_id
+            ),
+            runtime_config=V2beta1RuntimeConfig(parameters=arguments),
+            max_concurrency="1",
+            no_catchup=True,
+            mode="ENABLE",
+            trigger=V2beta1Trigger(**trigger),
+        )
+        api = RecurringRunServiceApi(self._client())
+        with translated(f"schedule {name}", is_write=True):
+            api.recurring_run_service_create_recurring_run(body, _request_timeout=self._timeout_s)
+
+    def end_recurring(self, recurring_run_id: str) -> None:
+        """Remove a recurring run; its runs under way go on."""
+        from kfp_server_api import RecurringRunServiceApi
+
+        api = RecurringRunServiceApi(self._client())
+        with translated(f"end the schedule {recurring_run_id}", is_write=True):
+            api.recurring_run_service_delete_recurring_run(
+                recurring_run_id, _request_timeout=self._timeout_s
+            )
 
     def terminate(self, run_id: str) -> None:
         """Ask a run to end; its pods take a while."""
         from kfp_server_api import RunServiceApi
 
-        with _translated(f"terminate run {run_id}", is_write=True):
+        with translated(f"terminate run {run_id}", is_write=True):
             api = RunServiceApi(self._client())
-            api.run_service_terminate_run(run_id, _request_timeout=_TIMEOUT_S)
+            api.run_service_terminate_run(run_id, _request_timeout=self._timeout_s)
 
     def _pipeline(self, api: Any, name: str) -> str | None:
         for found in self._pages(
@@ -154,8 +231,8 @@ class KubeflowApi:
     def _pages(self, what: str, ask: Callable[..., Any]) -> Iterator[Any]:
         token = ""
         for _ in range(_MOST_PAGES):
-            with _translated(f"list {what}", is_write=False):
-                page = ask(page_size=_PAGE, page_token=token, _request_timeout=_TIMEOUT_S)
+            with translated(f"list {what}", is_write=False):
+                page = ask(page_size=_PAGE, page_token=token, _request_timeout=self._timeout_s)
             yield from _items(page)
             token = page.next_page_token or ""
             if not token:
@@ -174,7 +251,7 @@ class KubeflowApi:
 
     def _client(self) -> Any:
         if self._opened is None:
-            from kfp_server_api import ApiClient, Configuration
+            from kfp_server_api import Configuration
 
             url, token = self._settings
             settings = Configuration(host=url)
@@ -188,7 +265,7 @@ class KubeflowApi:
                 settings.api_key_prefix["authorization"] = "Bearer"
                 settings.api_key["authorization"] = ""
                 settings.refresh_api_key_hook = renew
-            self._opened = ApiClient(settings)
+            self._opened = strict_client(settings)
         return self._opened
 
 
@@ -204,8 +281,15 @@ def token_file(path: Path) -> Callable[[], str]:
     return read
 
 
+def _identity(given: str | None) -> str:
+    """Of what was made; an answer without one is none."""
+    if not given:
+        raise ValueError("the answer names nothing that was made")
+    return given
+
+
 def _items(page: Any) -> list[Any]:
-    for name in ("runs", "experiments", "pipelines", "pipeline_versions"):
+    for name in ("runs", "experiments", "pipelines", "pipeline_versions", "recurring_runs"):
         if hasattr(page, name):
             return list(getattr(page, name) or [])
     raise Unavailable("the answer is no list that Kubeflow gives")
@@ -214,38 +298,3 @@ def _items(page: Any) -> list[Any]:
 def _named(name: str) -> str:
     predicate = {"operation": "EQUALS", "key": "name", "stringValue": name}
     return json.dumps({"predicates": [predicate]})
-
-
-@contextmanager
-def _translated(what: str, *, is_write: bool) -> Iterator[None]:
-    from kfp_server_api.exceptions import ApiException
-    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
-
-    what = f"Kubeflow Pipelines: cannot {what}"
-    try:
-        yield
-    except ApiException as error:
-        raise _meaning(error, what, is_write=is_write) from error
-    except (NewConnectionError, ConnectTimeoutError) as error:
-        raise Unavailable(f"{what}: the API cannot be reached: {error}") from error
-    except (HTTPError, ValueError) as error:
-        if is_write:
-            raise Uncertain(f"{what}: the answer was lost: {error}") from error
-        raise Unavailable(f"{what}: no whole answer: {error}") from error
-
-
-def _meaning(error: Any, what: str, *, is_write: bool) -> MendloopError:
-    try:
-        said = json.loads(error.body or "").get("message") or error.reason
-    except (ValueError, AttributeError):
-        said = f"{error.status} {error.reason}"
-    told = f"{what}: {said}"
-    match error.status:
-        case 401 | 403:
-            return Refused(f"{told}; give mendloop's service account access to the namespace")
-        case 429:
-            return Unavailable(told)
-        case code if code == 0 or code >= 500:
-            return Uncertain(told) if is_write else Unavailable(told)
-        case _:
-            return Invalid(told)

@@ -32,12 +32,17 @@ class Pipelines:
     experiments: list[Any] = field(default_factory=list)
     pipelines: list[Any] = field(default_factory=list)
     versions: list[Any] = field(default_factory=list)
+    recurring: list[Any] = field(default_factory=list)
     specs: dict[str, Any] = field(default_factory=dict)
     """Version id to the uploaded package."""
     now: datetime = START
     page: int = 100
     fault: Callable[[str, str, str], int] = lambda method, path, moment: 0
     """Asked with "before" and "after": an HTTP status, 0 for none, -1 to hang up."""
+    page_instead: str = ""
+    """Sent for every answer, with the status 200: a proxy's login page."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Sent with errors."""
     tokens: list[str] = field(default_factory=list)
 
     def run(self, name: str) -> Any:
@@ -92,6 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_DELETE(self) -> None:
+        self._answer()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
 
@@ -105,19 +113,27 @@ class _Handler(BaseHTTPRequestHandler):
         if not code:
             found = self._route(url.path.removeprefix("/apis/v2beta1/"), query, raw)
             code = self.known.fault(self.command, url.path, "after")
+        if self.known.page_instead:
+            self._send_text(200, self.known.page_instead.encode(), {})
+            return
         if code < 0:
             self.close_connection = True
             return
         if code:
-            self._send(code, {"message": "because", "code": 13})
+            text = json.dumps({"message": "because", "code": 13}).encode()
+            self._send_text(code, text, self.known.headers)
         elif found is None:
             self._send(404, {"message": f"nothing at {url.path}", "code": 5})
         else:
             self._send(200, models.ApiClient().sanitize_for_serialization(found))
 
     def _send(self, code: int, body: Any) -> None:
-        data = json.dumps(body).encode()
+        self._send_text(code, json.dumps(body).encode(), {})
+
+    def _send_text(self, code: int, data: bytes, headers: dict[str, str]) -> None:
         self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -138,6 +154,12 @@ class _Handler(BaseHTTPRequestHandler):
             return self._terminate(ended[1])
         if path == "runs":
             return self._create(json.loads(raw)) if is_new else self._list("runs", query)
+        gone = re.fullmatch(r"recurringruns/([^/:]+)", path)
+        if gone and self.command == "DELETE":
+            known.recurring = [r for r in known.recurring if r.recurring_run_id != gone[1]]
+            return {}
+        if path == "recurringruns":
+            return self._recur(json.loads(raw)) if is_new else self._list("recurring_runs", query)
         if path == "experiments" and is_new:
             body = json.loads(raw)
             made = models.V2beta1Experiment(
@@ -155,6 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             "experiments": self.known.experiments,
             "pipelines": self.known.pipelines,
             "pipeline_versions": self.known.versions,
+            "recurring_runs": self.known.recurring,
         }[what]
         for predicate in json.loads(query.get("filter", '{"predicates": []}'))["predicates"]:
             assert (predicate["operation"], predicate["key"]) == ("EQUALS", "name")
@@ -166,6 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             "experiments": models.V2beta1ListExperimentsResponse,
             "pipelines": models.V2beta1ListPipelinesResponse,
             "pipeline_versions": models.V2beta1ListPipelineVersionsResponse,
+            "recurring_runs": models.V2beta1ListRecurringRunsResponse,
         }[what]
         following = str(end) if end < len(items) else None
         return kind(**{what: items[begin:end]}, next_page_token=following)
@@ -184,6 +208,20 @@ class _Handler(BaseHTTPRequestHandler):
         )
         self.known.runs.append(run)
         return run
+
+    def _recur(self, body: dict[str, Any]) -> Any:
+        trigger = body["trigger"]
+        assert len(trigger) == 1
+        assert len(trigger.get("cron_schedule", {"cron": "0 0 0 0 0 0"})["cron"].split()) == 6
+        self.known.now += timedelta(seconds=1)
+        made = models.V2beta1RecurringRun(
+            **{**body, "mode": None},
+            recurring_run_id=uuid.uuid4().hex,
+            created_at=self.known.now,
+            status="ENABLED",
+        )
+        self.known.recurring.append(made)
+        return made
 
     def _terminate(self, run_id: str) -> Any:
         [run] = [run for run in self.known.runs if run.run_id == run_id]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.stand_in.kubeflow_api import Pipelines, kubeflow_api
-from tools.errors import Invalid, MendloopError, Refused, Unavailable, Uncertain
+from tools.errors import Conflict, Invalid, MendloopError, Refused, Unavailable, Uncertain
 from tools.kubeflow import Kubeflow, compiled
 from tools.kubeflow_api import KubeflowApi, token_file
 from tools.pipeline_runs import RunPhase, RunRequest
@@ -79,6 +79,7 @@ def test_of_two_runs_of_one_key_the_older_stands(world: World) -> None:
         (401, Refused, Refused),
         (403, Refused, Refused),
         (400, Invalid, Invalid),
+        (409, Conflict, Conflict),
     ],
 )
 def test_every_answer_says_what_the_caller_may_do(
@@ -157,3 +158,35 @@ def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable):
         runs.submit(REQUEST, key="k")
+
+
+def test_a_page_that_is_no_answer_starts_no_run(world: World) -> None:
+    """A proxy's login page, read as a list without runs, would make the run a second time."""
+    world.runs.submit(REQUEST, key="k")
+    for page in ("<html>log in</html>", "[]", '"runs"', '{"runs": 7}', '{"runs": [7]}'):
+        world.known.page_instead = page
+        with pytest.raises(Unavailable):
+            world.runs.read("k")
+        with pytest.raises((Unavailable, Uncertain)):
+            world.adapter().submit(REQUEST, key="k")
+    world.known.page_instead = ""
+
+    assert len(world.known.runs) == 1
+
+
+def test_a_server_that_asks_for_patience_gets_it(world: World) -> None:
+    """How long it asks for, at most an hour; without a word, a second."""
+    for said, patience in (("17", 17.0), ("86400", 3600.0), ("soon", 1.0)):
+        world.known.headers = {"Retry-After": said}
+        world.fail("GET", RUNS, "before", 429)
+        with pytest.raises(Unavailable) as busy:
+            world.runs.read("k")
+        assert busy.value.retry_after_s == patience
+
+
+def test_an_expired_token_is_refused_with_what_to_do(world: World) -> None:
+    """Asking again would not help before it is renewed."""
+    world.fail("GET", RUNS, "before", 401)
+
+    with pytest.raises(Refused, match="renew it"):
+        world.runs.read("k")
