@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tools.clock import Clock
 from tools.errors import Invalid
 from tools.lease import Lease
@@ -18,6 +20,7 @@ class MemoryLeases:
         self._expires_s: dict[str, float] = {}
         self._last_token: dict[str, int] = {}
         self._newest: dict[str, Lease] = {}
+        self._alive_until_s: dict[str, float] = {}
 
     def acquire(self, target: str, holder: str) -> Lease | None:
         """See Leases."""
@@ -34,6 +37,11 @@ class MemoryLeases:
         self._expires_s[target] = self._clock.monotonic_s() + self._ttl_s
         return lease
 
+    def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
+        """See Leases."""
+        taken = {target: self.acquire(target, holder) for target in targets}
+        return {target: lease for target, lease in taken.items() if lease is not None}
+
     def is_held(self, lease: Lease) -> bool:
         """See Leases."""
         return self._in_force(lease.target) == lease
@@ -43,8 +51,19 @@ class MemoryLeases:
         if self._in_force(lease.target) == lease:
             del self._current[lease.target]
 
+    def replicas(self, holder: str) -> frozenset[str]:
+        """See Leases."""
+        now_s = self._clock.monotonic_s()
+        self._alive_until_s[holder] = now_s + self._ttl_s
+        return frozenset(name for name, until_s in self._alive_until_s.items() if now_s < until_s)
+
+    def leave(self, holder: str) -> None:
+        """See Leases."""
+        self.expire(holder)
+
     def expire(self, holder: str) -> None:
         """The holder is dead, and the time that its leases had left has passed."""
+        self._alive_until_s.pop(holder, None)
         for target in [t for t, lease in self._current.items() if lease.holder == holder]:
             del self._current[target]
 

@@ -4,7 +4,7 @@ Adapter of ``tools/lease.py``. Beside each lock stands the last token given out;
 before the lease is. Deleting the folder makes tokens begin again: never do that while anything
 that was written under an old token may still arrive. Use a local disk: file locks of network
 file systems differ. A process that forks without starting another program shares its locks with
-the child.
+the child. A replica lives as long as it holds the lock that bears its name.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
@@ -25,6 +25,8 @@ from tools.durable_files import write_durably
 from tools.errors import Invalid, MendloopError, Refused, Unavailable
 from tools.lease import Lease
 from tools.values import canonical_json
+
+_REPLICAS = "replicas"
 
 
 class FileLeases:
@@ -34,9 +36,10 @@ class FileLeases:
         """``root`` is the folder of the locks; it is made when it is missing."""
         self._root = root
         self._held: dict[str, tuple[Lease, int]] = {}
+        self._announced: dict[str, int] = {}
         self._lock = threading.Lock()
         with self._translated():
-            root.mkdir(parents=True, exist_ok=True)
+            (root / _REPLICAS).mkdir(parents=True, exist_ok=True)
 
     def acquire(self, target: str, holder: str) -> Lease | None:
         """See Leases."""
@@ -45,7 +48,7 @@ class FileLeases:
             if mine is not None and self._stands(*mine):
                 return mine[0] if mine[0].holder == holder else None
             self._forget(target)
-            descriptor = self._take(target)
+            descriptor = _locked(self._path(target, "lock"))
             if descriptor is None:
                 return None
             try:
@@ -57,6 +60,16 @@ class FileLeases:
             self._held[target] = (lease, descriptor)
             return lease
 
+    def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
+        """See Leases."""
+        found: dict[str, Lease] = {}
+        for target in targets:
+            with contextlib.suppress(MendloopError):  # asked again, one by one, at the next tick
+                lease = self.acquire(target, holder)
+                if lease is not None:
+                    found[target] = lease
+        return found
+
     def is_held(self, lease: Lease) -> bool:
         """See Leases; also answers for a lease that another process took."""
         with self._lock, self._translated():
@@ -65,7 +78,7 @@ class FileLeases:
                 return mine[0] == lease and self._stands(*mine)
             if self._recorded(lease.target) != lease:
                 return False
-            descriptor = self._take(lease.target)
+            descriptor = _locked(self._path(lease.target, "lock"))
             if descriptor is not None:
                 os.close(descriptor)
             return descriptor is None
@@ -77,22 +90,48 @@ class FileLeases:
             if mine is not None and mine[0] == lease:
                 self._forget(lease.target)
 
-    def _take(self, target: str) -> int | None:
-        """An open file that holds the target's lock; None when somebody else does."""
-        path = self._path(target, "lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if not _is_at(descriptor, path):
-            os.close(descriptor)
-            return None
-        return descriptor
+    def replicas(self, holder: str) -> frozenset[str]:
+        """See Leases; one that died is gone at once."""
+        with self._lock, self._translated():
+            mine = self._announced.get(holder)
+            if mine is None or not _is_at(mine, self._place_of(holder)):
+                self._announce(holder)
+            places = list((self._root / _REPLICAS).glob("*.lock"))
+            found = {unquote(place.stem) for place in places if self._is_alive(place)}
+            return frozenset(found | {holder})
+
+    def leave(self, holder: str) -> None:
+        """See Leases."""
+        with self._lock, self._translated():
+            for target in [t for t, (lease, _) in self._held.items() if lease.holder == holder]:
+                self._forget(target)
+            mine = self._announced.pop(holder, None)
+            if mine is not None:
+                self._place_of(holder).unlink(missing_ok=True)
+                os.close(mine)
+
+    def _announce(self, holder: str) -> None:
+        stale = self._announced.pop(holder, None)
+        if stale is not None:
+            os.close(stale)
+        descriptor = _locked(self._place_of(holder))
+        if descriptor is None:
+            raise Unavailable(f"another replica calls itself {holder}, or looks at it just now")
+        self._announced[holder] = descriptor
+
+    def _is_alive(self, place: Path) -> bool:
+        """Whether somebody holds its lock; what a dead one left is cleared away."""
+        if unquote(place.stem) in self._announced:
+            return True
+        descriptor = _locked(place)
+        if descriptor is None:
+            return True
+        place.unlink(missing_ok=True)
+        os.close(descriptor)
+        return False
+
+    def _place_of(self, holder: str) -> Path:
+        return self._root / _REPLICAS / f"{quote(holder, safe='')}.lock"
 
     def _stands(self, lease: Lease, descriptor: int) -> bool:
         """Whether the lock is still the one that others would meet (its file may be deleted)."""
@@ -142,6 +181,23 @@ class FileLeases:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE):
             return Unavailable(f"{what}; nobody got a lease, free the resource", retry_after_s=30.0)
         return Invalid(f"{what}; it must be a folder that mendloop may write to")
+
+
+def _locked(path: Path) -> int | None:
+    """An open file that holds the lock at ``path``; None when somebody else does."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not _is_at(descriptor, path):
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

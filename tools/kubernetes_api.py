@@ -218,12 +218,14 @@ class KubernetesApi:
                 content="application/merge-patch+json",
             )
 
-    def delete(self, kind: Kind, namespace: str, name: str) -> None:
-        """Remove an object; one that is gone already is no error."""
+    def delete(self, kind: Kind, namespace: str, name: str, *, revision: str = "") -> None:
+        """Remove an object; one that is gone already is no error. Conflict where it is not at
+        ``revision`` any more."""
+        body = {"preconditions": {"resourceVersion": revision}} if revision else None
         try:
             with self._telling(kind, namespace, name):
                 what = kind.told(namespace, name)
-                self._call("DELETE", kind.path(namespace, name), what=what)
+                self._call("DELETE", kind.path(namespace, name), what=what, body=body)
         except NotFound:
             return
 

@@ -1,10 +1,13 @@
 """Port: who may act on a target, with a fencing token that grows with every new owner.
 
-Adapters: ``tools/file_lease.py`` (file lock, token kept beside it), later a Kubernetes Lease.
+The same place tells which replicas live, so that they can share the targets: see
+``orchestrator/fair_share.py``.
+Adapters: ``tools/file_lease.py`` (file lock, token kept beside it), ``tools/kubernetes_lease.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from tools.values import Value
@@ -28,8 +31,22 @@ class Leases(Protocol):
         after the lease's time. A new owner always gets a higher token.
         """
 
+    def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
+        """The same for all of these at once, as far as they are to be had. What cannot be told of
+        one target is left out, and raises nothing."""
+
     def is_held(self, lease: Lease) -> bool:
         """Whether this very lease (holder and token) is still in force."""
 
     def release(self, lease: Lease) -> None:
         """Give it back; a lease no longer held is no error."""
+
+    def replicas(self, holder: str) -> frozenset[str]:
+        """Every holder that lives, this one included: asking announces it, and again renews that.
+
+        A replica that died is named until its leases have run out. Raises Unavailable when nobody
+        can tell: then no share may be taken anew, and none is given away.
+        """
+
+    def leave(self, holder: str) -> None:
+        """No longer a replica; whatever it still holds is anybody's at once."""

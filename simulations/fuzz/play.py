@@ -25,12 +25,12 @@ from simulations.crashes import Killed
 from simulations.faults import exposed
 from simulations.fuzz.case import Doing, FuzzCase, Injection, Move
 from simulations.fuzz.injector import Choice, Injector, Schedule
+from simulations.fuzz.leases import FaultyLeases
 from simulations.fuzz.moves import answer_all, make
 from simulations.fuzz.rest import unrest
 from simulations.fuzz.world import FuzzWorld
 from simulations.world import LEASE_S
 from tools.errors import MendloopError
-from tools.lease import Lease
 from tools.values import Value, canonical_json
 
 CALM_TICKS = 80
@@ -83,27 +83,6 @@ def faulty_checkpointer(world: FuzzWorld) -> Any:
     for name in ("put", "put_writes", "delete_thread"):
         setattr(saver, name, exposing(getattr(saver, name), f"checkpoint.{name}"))
     return saver
-
-
-class FaultyLeases:
-    """The world's leases; asking for one, or whether it is held, may fail."""
-
-    def __init__(self, world: FuzzWorld) -> None:
-        self._world = world
-
-    def acquire(self, target: str, holder: str) -> Lease | None:
-        """See Leases."""
-        with exposed(self._world.fault, "lease.acquire"):
-            return self._world.leases.acquire(target, holder)
-
-    def is_held(self, lease: Lease) -> bool:
-        """See Leases."""
-        with exposed(self._world.fault, "lease.is_held"):
-            return self._world.leases.is_held(lease)
-
-    def release(self, lease: Lease) -> None:
-        """See Leases."""
-        self._world.leases.release(lease)
 
 
 class Play:

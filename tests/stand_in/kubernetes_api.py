@@ -222,9 +222,12 @@ class _Handler(BaseHTTPRequestHandler):
             return after, []
         return admitted(after, schema_in(definition, place.version))
 
-    def _delete(self, place: Place, query: dict[str, str], _: Any) -> Body:
+    def _delete(self, place: Place, query: dict[str, str], body: Any) -> Body:
         with self.cluster.changed:
-            self._existing(place)
+            standing = self._existing(place)
+            stated = ((body or {}).get("preconditions") or {}).get("resourceVersion", "")
+            if stated and stated != standing["metadata"]["resourceVersion"]:
+                raise _conflict(place)
             self.cluster.remove(place.key)
         return {"kind": "Status", "apiVersion": "v1", "status": "Success"}
 
