@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.errors import Unavailable
-from tools.kubeflow_errors import strict_client, translated
+from tools.kubeflow_errors import identity, items_of, strict_client, translated
 
 _TIMEOUT_S = (3.0, 15.0)
 """To connect, and of silence within an answer."""
@@ -57,7 +57,7 @@ class KubeflowApi:
         body = V2beta1Experiment(display_name=name, namespace=self._namespace or None)
         with translated(f"make experiment {name}", is_write=True):
             made = api.experiment_service_create_experiment(body, _request_timeout=self._timeout_s)
-            return _identity(made.experiment_id)
+            return identity(made.experiment_id)
 
     def version(self, pipeline: str, spec: dict[str, Any], digest: str) -> tuple[str, str]:
         """(pipeline id, version id) of the compiled ``spec``, uploaded once per content digest."""
@@ -77,7 +77,7 @@ class KubeflowApi:
             )
             with translated(f"make pipeline {pipeline}", is_write=True):
                 made = api.pipeline_service_create_pipeline(body, _request_timeout=self._timeout_s)
-                known = _identity(made.pipeline_id)
+                known = identity(made.pipeline_id)
         for found in self._pages(
             f"versions of {pipeline}",
             lambda **page: api.pipeline_service_list_pipeline_versions(
@@ -90,7 +90,7 @@ class KubeflowApi:
             version = uploads.upload_pipeline_version(
                 file, name=name, pipelineid=known, _request_timeout=self._timeout_s
             )
-            return known, _identity(version.pipeline_version_id)
+            return known, identity(version.pipeline_version_id)
 
     def runs(self, experiment: str, name: str) -> list[Any]:
         """Every run of this name, oldest first; whole or Unavailable, never a part of them."""
@@ -233,7 +233,7 @@ class KubeflowApi:
         for _ in range(_MOST_PAGES):
             with translated(f"list {what}", is_write=False):
                 page = ask(page_size=_PAGE, page_token=token, _request_timeout=self._timeout_s)
-            yield from _items(page)
+            yield from items_of(page)
             token = page.next_page_token or ""
             if not token:
                 return
@@ -279,20 +279,6 @@ def token_file(path: Path) -> Callable[[], str]:
             raise Unavailable(f"cannot read the token {path}: {error.strerror}") from error
 
     return read
-
-
-def _identity(given: str | None) -> str:
-    """Of what was made; an answer without one is none."""
-    if not given:
-        raise ValueError("the answer names nothing that was made")
-    return given
-
-
-def _items(page: Any) -> list[Any]:
-    for name in ("runs", "experiments", "pipelines", "pipeline_versions", "recurring_runs"):
-        if hasattr(page, name):
-            return list(getattr(page, name) or [])
-    raise Unavailable("the answer is no list that Kubeflow gives")
 
 
 def _named(name: str) -> str:

@@ -37,6 +37,23 @@ def strict_client(settings: Any) -> Any:
     return StrictClient(settings)
 
 
+def identity(given: str | None) -> str:
+    """Of what was made; an answer without one is none."""
+    if not given:
+        raise ValueError("the answer names nothing that was made")
+    return given
+
+
+def items_of(page: Any) -> list[Any]:
+    """Of one page of a list; something without a name is none of what Kubeflow lists."""
+    for name in ("runs", "experiments", "pipelines", "pipeline_versions", "recurring_runs"):
+        if hasattr(page, name):
+            items = list(getattr(page, name) or [])
+            if all(item.display_name for item in items):
+                return items
+    raise Unavailable("the answer is no list that Kubeflow gives")
+
+
 @contextmanager
 def translated(what: str, *, is_write: bool) -> Iterator[None]:
     """Turn the failures of one call into those of ``tools/errors.py``."""
