@@ -12,7 +12,8 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-IMAGE = "mendloop:0.1.0"
+IMAGE = "mendloop-pipeline:0.1.0"
+"""As infra/docker names it; a cluster's own name is `pipelines.kubeflow.image` of the Platform."""
 
 _component: Callable[[Callable[..., Any]], Callable[..., Any]] = dsl.component(
     base_image=IMAGE, install_kfp_package=False

@@ -38,15 +38,17 @@ class Kubeflow:
         *,
         outputs_root: str,
         experiment: str = EXPERIMENT,
+        image: str = "",
     ) -> None:
         """``pipelines`` maps names to ``module:attribute`` of Kubeflow definitions.
 
         ``outputs_root``: folder or fsspec URL that the pipeline's steps and this process reach.
+        ``image``: what the steps run in, pinned by digest in production; empty: as defined.
         """
         self._api = api
         self._pipelines = dict(pipelines)
         self._outputs_root = outputs_root.rstrip("/")
-        self._experiment = experiment
+        self._experiment, self._image = experiment, image
         self._experiment_id = ""
 
     def submit(self, request: RunRequest, *, key: str) -> RunState:
@@ -57,7 +59,7 @@ class Kubeflow:
         wanted = digest(request.model_dump(mode="json"))
         runs = self._runs(key)
         if not runs:
-            spec = compiled(definition)
+            spec = compiled(definition, image=self._image)
             given = {"run_key": key, "output_dir": self._folder(key)}
             self._api.start(
                 name=key,
@@ -144,14 +146,21 @@ class Kubeflow:
         return self._pipelines[pipeline]
 
 
-def compiled(definition: str) -> dict[str, Any]:
-    """The intermediate representation of a pipeline, with every step's cache off."""
+def compiled(definition: str, *, image: str = "") -> dict[str, Any]:
+    """The intermediate representation of a pipeline, with every step's cache off.
+
+    ``image`` takes the place of those that the components name: a registry is the cluster's affair.
+    """
     module, _, attribute = definition.partition(":")
     pipeline = getattr(importlib.import_module(module), attribute)
     spec: dict[str, Any] = json.loads(json.dumps(_as_json(pipeline.pipeline_spec)))
     for dag in [spec["root"], *spec.get("components", {}).values()]:
         for task in dag.get("dag", {}).get("tasks", {}).values():
             task["cachingOptions"] = {}
+    if image:
+        for executor in spec.get("deploymentSpec", {}).get("executors", {}).values():
+            if "container" in executor:
+                executor["container"]["image"] = image
     return spec
 
 

@@ -116,6 +116,8 @@ class KubeflowSettings(DocumentValue):
     """Folder or fsspec URL (``s3://bucket/runs``) that the pipelines' steps and mendloop reach:
     runs report their results there."""
     experiment: str = "mendloop"
+    image: str = ""
+    """What the steps run in, pinned by digest in production; empty: what the components name."""
 
 
 class Pipelines(OneOf):

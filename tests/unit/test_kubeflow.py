@@ -138,6 +138,17 @@ def test_no_step_is_taken_from_a_cache(world: World, definition: str) -> None:
     assert all(task["cachingOptions"] == {} for task in tasks)
 
 
+@pytest.mark.parametrize("definition", ["toy_pipeline:toy", "pipelines.retrain:retrain"])
+def test_every_step_runs_in_the_image_that_the_cluster_names(definition: str) -> None:
+    """Pinned by digest in the configuration; another image is another version of the pipeline."""
+    image = "registry.example.com/mendloop-pipeline@sha256:" + "a" * 64
+    executors = compiled(definition, image=image)["deploymentSpec"]["executors"]
+
+    assert executors
+    assert {each["container"]["image"] for each in executors.values()} == {image}
+    assert digest(compiled(definition, image=image)) != digest(compiled(definition))
+
+
 def test_the_token_is_read_for_every_request(world: World, tmp_path: Path) -> None:
     """A service account's token is renewed while mendloop runs."""
     file = tmp_path / "token"
