@@ -109,6 +109,14 @@ class KubeflowApi:
         )
         return [run for run in found if run.display_name == name]
 
+    def look(self) -> None:
+        """List one run, whichever: does the server answer this account? Changes nothing."""
+        from kfp_server_api import RunServiceApi
+
+        api = RunServiceApi(self._client())
+        with _translated("list runs", is_write=False):
+            api.run_service_list_runs(page_size=1, **self._where(), _request_timeout=_TIMEOUT_S)
+
     def start(
         self,
         *,

@@ -171,6 +171,10 @@ class KubernetesApi:
             what = kind.told(namespace, name)
             return self._call("POST", kind.path(namespace), what=what, body=body)
 
+    def ask(self, kind: Kind, body: Body) -> Body:
+        """Post a review (of access, of who one is): it is answered and not kept."""
+        return self._call("POST", kind.path(""), what=kind.kind, body=body)
+
     def replace(self, kind: Kind, body: Body) -> Body:
         """Write the whole object if it still has its ``resourceVersion``; else Conflict."""
         namespace, name = _named(body)

@@ -62,3 +62,4 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     kind="CustomResourceDefinition",
     plural="customresourcedefinitions",
 )
+NAMESPACE = Kind(group="", version="v1", kind="Namespace", plural="namespaces")

@@ -31,6 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "orchestrator.cli.database:database",
         "Show, upgrade or downgrade mendloop's tables in PostgreSQL.",
     ),
+    "doctor": (
+        "orchestrator.cli.doctor:doctor",
+        "Check every connection and permission that mendloop will need.",
+    ),
     "drift": ("orchestrator.cli.drift:drift", "Compare two files of data column by column."),
     "hand-back": (
         "orchestrator.cli.take_over:hand_back",

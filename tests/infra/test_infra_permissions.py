@@ -22,6 +22,7 @@ from tests.infra.programs import helm
 from tests.infra.standards import of_kind
 from tests.stand_in.api_servers import open_stand_in
 from tests.stand_in.kubelet import Kubelet
+from tools import kubernetes_rights as rights
 from tools.errors import Refused
 from tools.istio import IstioTraffic
 from tools.istio_subsets import IstioSubsets
@@ -216,6 +217,25 @@ def test_everything_that_the_adapters_do_is_granted(place: Installation) -> None
         place.observe()
 
     assert sorted(place.api.granted - place.api.used) == []
+    assert place.api.used - asked_by_the_doctor() == set()
+    assert asked_by_the_doctor() - place.api.granted == set()
+
+
+def asked_by_the_doctor() -> set[Grant]:
+    """What `mendloop doctor` looks for, where mendloop acts."""
+    of_models = (
+        *rights.TO_FOLLOW_RESOURCES,
+        *rights.TO_OBSERVE_TRAFFIC,
+        *rights.TO_OBSERVE_SERVERS,
+        *rights.TO_MOVE_TRAFFIC,
+        *rights.TO_RUN_SERVERS,
+    )
+    of_its_own = (*rights.TO_HOLD_LEASES, *rights.TO_KEEP_CONFIG_MAPS)
+    return {
+        (namespace, right.group, right.resource, right.verb)
+        for namespace, found in ((MODELS, of_models), (OWN, of_its_own))
+        for right in found
+    }
 
 
 def test_an_observer_looks_at_everything_and_changes_nothing(place: Installation) -> None:

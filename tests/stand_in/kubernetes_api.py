@@ -141,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         if place.plural == "selfsubjectaccessreviews":
             attributes = body["spec"]["resourceAttributes"]
             return {**body, "status": {"allowed": self.cluster.allowed(attributes)}}
+        if place.plural == "selfsubjectreviews":
+            return {**body, "status": {"userInfo": {"username": self.cluster.user}}}
         name = body["metadata"]["name"]
         made = Place(place.group, place.version, place.namespace, place.plural, name, "")
         with self.cluster.changed:

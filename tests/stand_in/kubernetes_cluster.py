@@ -22,6 +22,7 @@ GROUPS = {
     "events.k8s.io": ("v1",),
     "networking.istio.io": ("v1", "v1beta1"),
     "authorization.k8s.io": ("v1",),
+    "authentication.k8s.io": ("v1",),
     "apiextensions.k8s.io": ("v1",),
     "mendloop.dev": ("v1alpha1",),
 }
@@ -104,6 +105,8 @@ class Cluster:
     """Asked before every request with its method and path."""
     allowed: Callable[[Body], bool] = lambda attributes: True
     """Answers SelfSubjectAccessReviews."""
+    user: str = "admin"
+    """Whom it takes everybody for."""
     requests: list[tuple[str, str]] = field(default_factory=list)
     broken: int = 0
     """How often all watches were cut."""
