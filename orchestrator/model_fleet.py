@@ -109,7 +109,7 @@ class FollowedFleet:
         except MendloopError as error:
             self._reject({**self._errors, EVERYTHING: str(error)}, journal, at, actor)
             return
-        if not found and (self._seats or self._open()):
+        if not found and not self._source.may_be_empty and (self._seats or self._open()):
             told = "no model document is left; taken for a lost mount. To stop mendloop, stop it"
             self._reject({EVERYTHING: told}, journal, at, actor)
             return

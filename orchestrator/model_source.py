@@ -52,6 +52,10 @@ Documents = Mapping[str, ModelDocument | Broken]
 class ModelSource(Protocol):
     """Gives every document that there is now."""
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether no document at all is what somebody wants, and not a lost mount."""
+
     def read(self) -> Documents:
         """All of them; the very same object as before when nothing has changed.
 
@@ -61,6 +65,8 @@ class ModelSource(Protocol):
 
 class ModelFiles:
     """Implements ModelSource with YAML files, or every ``*.yaml`` of a folder."""
+
+    may_be_empty = False
 
     def __init__(self, files: Sequence[Path] = (), *, folder: Path | None = None) -> None:
         self._files, self._folder = tuple(files), folder

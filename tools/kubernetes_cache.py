@@ -73,6 +73,7 @@ class WatchedObjects:
         self._doubted: dict[Key, int] = {}
         """Written, and by how many writes so far, since its copy was last known to be new."""
         self._lock = threading.Lock()
+        self._changes = 0
         self._revision = ""
         self._heard_s: float | None = None
         self._trouble = "it was not read yet"
@@ -102,7 +103,16 @@ class WatchedObjects:
         """Somebody wrote the object: do not answer from its copy until it is known to be new."""
         with self._lock:
             key = (namespace, name)
+            self._changes += 1
             self._doubted[key] = self._doubted.get(key, 0) + 1
+
+    @property
+    def changes(self) -> int:
+        """Grows whenever a copy changed: who remembers it need not read all of them again. Raises
+        Unavailable like every read."""
+        with self._lock:
+            self._check_fresh()
+            return self._changes
 
     def find(self, namespace: str, name: str) -> Body | None:
         """The object; None when there is none. Raises Unavailable when that is not known."""
@@ -174,6 +184,7 @@ class WatchedObjects:
             self._copies = Copies()
             for body in listing.items:
                 self._copies.put(body)
+            self._changes += 1
             self._revision = listing.revision
             self._heard_s = self._monotonic_s()
         self._synced.set()
@@ -208,8 +219,10 @@ class WatchedObjects:
             match change:
                 case Change("ADDED" | "MODIFIED"):
                     self._copies.put(change.body)
+                    self._changes += 1
                 case Change("DELETED"):
                     self._copies.remove(key_of(change.body))
+                    self._changes += 1
             if change is not None:
                 self._revision = change.revision
 

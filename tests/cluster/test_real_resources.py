@@ -89,7 +89,7 @@ def test_models_are_followed_and_told_how_they_are(
     reporter = StatusReporter(defined, instance="tests", now=lambda: datetime.now(UTC))
     defined.create(MANAGED_MODEL, resource(namespace))
     assert until(lambda: [m.target for m in source.models()] == [target])
-    reporter.take_in(source.read())
+    reporter.take_in(source.resources())
     reporter.report(Standing(target=target, is_ready=True, champion="3", shares={"3": 100}))
     assert reporter.flush()
     found = defined.read(MANAGED_MODEL, namespace, "flights")
@@ -99,7 +99,7 @@ def test_models_are_followed_and_told_how_they_are(
     assert {c["type"] for c in found["status"]["conditions"]} == {"Accepted", "Healthy"}
     assert "lastIncident" not in found["status"]
     assert found["metadata"]["generation"] == 1
-    assert until(lambda: source.read()[target].status.get("phase") == "Healthy")
+    assert until(lambda: source.resources()[target].status.get("phase") == "Healthy")
     steps = [{"op": "add", "path": "/spec/rollout/stepsPercent", "value": [10, 100]}]
     changed = defined.patch(MANAGED_MODEL, namespace, "flights", steps)
     assert changed["metadata"]["generation"] == 2
@@ -114,8 +114,8 @@ def test_what_only_pydantic_refuses_is_told_in_a_condition(
     """The API server lets it pass; its owner reads why nothing happens."""
     reporter = StatusReporter(defined, instance="tests", now=lambda: datetime.now(UTC))
     defined.create(MANAGED_MODEL, resource(namespace, rollout={"stepsPercent": [50, 5]}))
-    assert until(lambda: len(source.read()) == 1)
-    reporter.take_in(source.read())
+    assert until(lambda: len(source.resources()) == 1)
+    reporter.take_in(source.resources())
     assert reporter.flush()
     status = defined.read(MANAGED_MODEL, namespace, "flights")["status"]
     [told] = [c for c in status["conditions"] if c["type"] == "Accepted"]

@@ -51,9 +51,13 @@ class Stage:
 
     def settled(self, *targets: str) -> bool:
         """Take in what is there; whether it is these."""
-        found = self.source.read()
+        found = self.source.resources()
         self.reporter.take_in(found)
         return set(found) == set(targets)
+
+    def told(self, target: str) -> str:
+        """The phase that the watch has told of."""
+        return str(self.source.resources()[target].status.get("phase", ""))
 
     def status(self, name: str = "flights") -> dict[str, Any]:
         found = self.api.read(MANAGED_MODEL, "default", name).get("status") or {}
@@ -151,7 +155,7 @@ def test_a_relative_path_is_refused(stage: Stage) -> None:
     stage.api.create(MANAGED_MODEL, resource(data={"history": "history.parquet"}))
     assert until(lambda: stage.settled("default/flights"))
 
-    [found] = stage.source.read().values()
+    [found] = stage.source.resources().values()
     assert "spec.data.history" in found.problem
 
 
@@ -182,10 +186,12 @@ def test_only_what_changed_is_written(stage: Stage) -> None:
         stage.reporter.report(HEALTHY)
         assert stage.reporter.flush()
     assert stage.writes() == 1
-    assert until(lambda: stage.source.read()["default/flights"].status.get("phase") == "Healthy")
+    assert until(
+        lambda: stage.source.resources()["default/flights"].status.get("phase") == "Healthy"
+    )
     stage.now += timedelta(hours=1)
     again = StatusReporter(stage.api, instance="controller-2", now=lambda: stage.now)
-    again.take_in(stage.source.read())
+    again.take_in(stage.source.resources())
     again.report(HEALTHY)
     assert again.flush()
 
