@@ -14,6 +14,7 @@ from simulations.backtest.committee import Answer, Committee
 from simulations.backtest.deciding import RETRAIN, VOLUME, Decisions
 from simulations.backtest.learner import Learner
 from simulations.backtest.recording import Recording
+from simulations.backtest.spans import fit_best
 from tools.managed_model import ManagedModel
 from tools.statistics.cohort import CohortProcess
 from tools.statistics.losses import MaturedWindow
@@ -34,9 +35,6 @@ of those it began with. The wait doubles with every try that did not pay, up to 
 MOST_PATIENCE = 4.0
 PROBATION_WINDOWS = 6
 SHADOW_LOOKS = (10, 20, 40, 80, 160, 320)
-HALF_LIFE_ROWS = 1000.0
-"""Rows count 1 / (age + this) in a fit that answers drift: every octave of age has equal say, so
-that no window length has to be chosen. Less where a recording starts with fewer rows."""
 
 
 class Loop:
@@ -201,7 +199,8 @@ class Loop:
         return sum(w.loss for w in recent) / rows if rows else self._noise
 
     def _retrain(self, arrived: int, trigger: str, cause: str, reason: str) -> None:
-        """Fit on everything that is known; serve it on probation, or watch it in shadow first."""
+        """Fit on what the newest rows say should be learned from; serve it on probation, or watch
+        it in shadow first."""
         plan = self._decisions.plan(trigger, cause)
         moment = self._recording.moment(arrived)
         judged = self._recording.moment(max(0, self._judged_rows - 1))
@@ -214,11 +213,7 @@ class Loop:
         self._said = ""
         known = self._recording.known(arrived)
         is_shadow = trigger == VOLUME
-        half = min(HALF_LIFE_ROWS, float(self._recording.start))
-        weights = None if is_shadow else 1.0 / (np.arange(known, 0, -1.0) + half)
-        if weights is not None:
-            weights /= weights.mean()
-        fitted = self._learner.fit(slice(0, known), weights=weights)
+        fitted = fit_best(self._learner, self._scale, known)
         self._decisions.retrains.append(moment)
         self._served.tried += 1
         member = self._committee.admit(fitted, trained_until=known, shadow=is_shadow)

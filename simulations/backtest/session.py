@@ -37,6 +37,8 @@ class Outcome:
     """The same, had the newest promoted version answered alone, as production serves today."""
     window: int
     tried: int
+    fits: int
+    """Of mendloop alone: a retrain compares several spans of the past."""
     promotions: int
     rollbacks: int
     actions: tuple[Action, ...]
@@ -64,6 +66,7 @@ class Outcome:
             "served": round(self.served, 6),
             "served_by_champion": round(self.by_champion, 6),
             "retrains_tried": self.tried,
+            "fits": self.fits,
             "promotions": self.promotions,
             "rollbacks": self.rollbacks,
             "baselines": {
@@ -99,6 +102,7 @@ def run_backtest(
     loop = Loop(recording, learner, managed, scale)
     replayed = recording.rows - recording.start
     served = loop.run(lambda row: progress("mendloop", (row - recording.start) / replayed))
+    fits = watch.fits
     baselines = []
     work = list(all_baselines(recording, learner))
     for number, (name, run) in enumerate(work):
@@ -112,6 +116,7 @@ def run_backtest(
         champion_marks=marks(recording, np.concatenate(served.by_champion), recording.start),
         window=served.window,
         tried=served.tried,
+        fits=fits,
         promotions=served.promotions,
         rollbacks=served.rollbacks,
         actions=tuple(served.actions),

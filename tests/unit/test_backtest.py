@@ -21,6 +21,7 @@ from simulations.backtest.loop import Loop
 from simulations.backtest.measure import marks
 from simulations.backtest.reading import Question, read_recording
 from simulations.backtest.recording import Recording, Task
+from simulations.backtest.spans import fit_best
 from tools.managed_model import ManagedModel
 from tools.statistics.task_losses import scale_of
 
@@ -122,6 +123,7 @@ def test_json_says_exactly_what_is_documented(made: Make) -> None:
         "served",
         "served_by_champion",
         "retrains_tried",
+        "fits",
         "promotions",
         "rollbacks",
         "baselines",
@@ -183,3 +185,15 @@ def test_regression_and_classes_are_told_apart(made: Make) -> None:
     """A number with many values is predicted as a number unless the caller says otherwise."""
     assert read_recording(Question(str(made(kind="regression")), "y")).task is Task.REGRESSION
     assert read_recording(Question(str(made(kind="multiclass")), "y")).task is Task.MULTICLASS
+
+
+def test_a_retrain_learns_from_the_rows_that_still_say_the_truth(made: Make) -> None:
+    """Where the past contradicts the present, only the newest rows are learned from."""
+    turned = read_recording(Question(str(made(6000)), "y"))
+    watch = Stopwatch()
+    learner = Learner(turned, watch)
+    fitted = fit_best(learner, scale_of(turned.labels, len(turned.classes)), 5000)
+    newest = learner.fit(slice(3000, 5000))
+
+    assert np.array_equal(fitted.predict(5000, 6000), newest.predict(5000, 6000))
+    assert watch.fits == 5  # three spans, the best one again, and the one compared with

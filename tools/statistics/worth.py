@@ -19,7 +19,10 @@ from tools.statistics.betting import Interval
 from tools.values import Value
 
 MEMORY = 0.8
-"""What a trial weighs when the next one is over: streams change their speed."""
+"""What a trial weighs when the next one is over, in the question whether retraining pays at all."""
+PACE = 0.5
+"""The same in the question how fast it goes stale: right after a turn every retrain learns much,
+and each one less than the one before."""
 LEAST_WINDOWS = 4
 
 
@@ -68,6 +71,9 @@ class Staleness(Value):
     fresher: float = 0.0
     trials: float = 0.0
     """Their number, the older ones discounted."""
+    lately: float = 0.0
+    """Gain of the newest trials, by ``PACE``."""
+    lately_fresher: float = 0.0
 
     def after(self, trial: Trial) -> Staleness:
         """One more trial that is over."""
@@ -81,6 +87,8 @@ class Staleness(Value):
             alone_variance=MEMORY**2 * self.alone_variance + alone**2,
             fresher=MEMORY * self.fresher + trial.fresher_by,
             trials=MEMORY * self.trials + 1.0,
+            lately=PACE * self.lately + trial.mean,
+            lately_fresher=PACE * self.lately_fresher + trial.fresher_by,
         )
 
     def is_proved(self, tolerance: float) -> bool:
@@ -96,10 +104,12 @@ class Staleness(Value):
 
     @property
     def rate(self) -> float:
-        """Loss per row and row of age, one standard error on the careful side, at least 0."""
-        if not self.fresher:
+        """Loss per row and row of age, at least 0: what the newest trials say, shrunk by what the
+        standard error of all of them leaves of their gain."""
+        if self.gain <= 0.0 or not self.lately_fresher:
             return 0.0
-        return max(0.0, self.gain - math.sqrt(self.variance)) / self.fresher
+        kept = max(0.0, 1.0 - math.sqrt(self.variance) / self.gain)
+        return kept * max(0.0, self.lately) / self.lately_fresher
 
     def best_interval(self, price: float, *, tolerance: float) -> float:
         """Rows between retrains at which staleness and their price together cost least."""
