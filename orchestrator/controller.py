@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from langgraph.types import Command
 from agents.contract import Tool
 from agents.monitor.observe import Observation, observe
 from agents.monitor.service import Pulse
-from agents.ports import Desk
 from orchestrator import autonomy
 from orchestrator.claims import claim
 from orchestrator.goals import GOALS, Goal
@@ -36,11 +34,12 @@ from orchestrator.journal.payloads import (
     ControllerStopped,
     IncidentOpened,
     LeaseAcquired,
-    LeaseLost,
 )
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.model_changes import has_departed, take_up
 from orchestrator.model_fleet import FixedFleet, Fleet
+from orchestrator.model_fleet import Target as Target
+from orchestrator.ownership import Ownership
 from orchestrator.recorder import Recorder
 from orchestrator.reporting import TAKEN_OVER, window_lines, write_end
 from orchestrator.resources.telling import Tell, Telling
@@ -53,21 +52,13 @@ from orchestrator.track_record import TrackRecord
 from policies.engine import PolicySet
 from tools.clock import Clock
 from tools.errors import MendloopError, Unavailable
-from tools.lease import Leases
+from tools.lease import Lease, SharedLeases
 from tools.managed_model import ManagedModel
 
 log = structlog.get_logger()
 
 RECURSION_LIMIT = 200
 """Nodes that one thread may run through in one tick; a bound, never reached by design."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """One managed model and the desk from which it is kept healthy."""
-
-    model: ManagedModel
-    desk: Desk
 
 
 class Controller:
@@ -79,7 +70,7 @@ class Controller:
         *,
         journal: Journal,
         checkpointer: BaseCheckpointSaver[Any],
-        leases: Leases,
+        leases: SharedLeases,
         policies: PolicySet | None = None,
         tools: Mapping[str, Tool],
         kill_switch: Path | KillSwitch,
@@ -99,6 +90,7 @@ class Controller:
         self._clock = clock or self._fleet.targets[0].desk.clock
         self.journal = journal
         self._incidents = IncidentBook(journal)
+        self._own = Ownership(leases, self.holder, incidents=self._incidents, begin=self._begin)
         self._hands = Hands(journal)
         self._checkpointer = checkpointer
         self._graph = build_graph(checkpointer)
@@ -117,7 +109,6 @@ class Controller:
             hands=self._hands,
             kill_switch=self._kill_switch,
         )
-        self._sessions: dict[str, Session] = {}
         self._pulses: dict[str, Pulse] = {}
         """Kept when a lease is lost and taken again: readings stay true whoever read them."""
         self._said: dict[str, str] = {}
@@ -140,8 +131,7 @@ class Controller:
 
     def stop(self, reason: str) -> None:
         """Give the leases back; open incidents wait for the next controller."""
-        for session in self._sessions.values():
-            self._leases.release(session.lease)
+        self._own.leave()
         self.journal.append(
             kinds.CONTROLLER_STOPPED,
             at=self._clock.now(),
@@ -157,6 +147,7 @@ class Controller:
         targets = self._follow()
         if self._telling is not None:
             self._telling.begin([target.model.target for target in targets])
+        self._own.share_out(targets)
         for target in targets:
             name, trouble = target.model.target, ""
             try:
@@ -168,7 +159,7 @@ class Controller:
             except Exception:  # the top of the loop: one target's defect must not stop the others
                 trouble = "a defect of mendloop; its log has the details"
                 log.exception("target.broken", target=name)
-            session = self._sessions.get(name)
+            session = self._own.standing(name)
             if self._telling is not None and session is not None:
                 self._telling.after(session, trouble)
 
@@ -180,11 +171,7 @@ class Controller:
         if self._fleet.targets != before:
             models = self._models()
             self._rulebook.weigh(models)
-            kept = {model.target for model in models}
-            for name, session in list(self._sessions.items()):
-                session.fleet = models
-                if name not in kept:
-                    self._leases.release(self._sessions.pop(name).lease)
+            self._own.follow(models)
         return self._fleet.targets
 
     def _models(self) -> tuple[ManagedModel, ...]:
@@ -197,7 +184,7 @@ class Controller:
         self._said[target] = reason
 
     def _tick_target(self, target: Target) -> None:
-        session = self._session(target)
+        session = self._own.session(target)
         if session is None:
             return
         told = take_up(session, target, is_busy=bool(self._standing(session)))
@@ -247,20 +234,10 @@ class Controller:
             self._checkpointer.delete_thread(incident.id)
         return True
 
-    def _session(self, target: Target) -> Session | None:
-        """The target's session under a lease that is in force; None while somebody else has it."""
+    def _begin(self, target: Target, lease: Lease) -> Session | None:
+        """The target's session under a lease that was just taken."""
         name = target.model.target
-        session = self._sessions.get(name)
         recorder = Recorder(self.journal, target.desk.clock, name)
-        lease = self._leases.acquire(name, self.holder)  # renews the one that is held
-        if session is not None and session.lease == lease:
-            return session
-        if session is not None:
-            del self._sessions[name]
-            lost = LeaseLost(holder=self.holder, token=session.lease.token)
-            recorder.write(kinds.LEASE_LOST, lost, actor=self.holder)
-        if lease is None:
-            return None
         if self._hands.holder(name) == "mendloop":  # else not even a stamp is written
             claim(target.model, target.desk, lease.token)
         if not self._leases.is_held(lease):
@@ -269,7 +246,7 @@ class Controller:
         taken = LeaseAcquired(holder=self.holder, token=lease.token)
         recorder.write(kinds.LEASE_ACQUIRED, taken, actor=self.holder)
         recorder.name_model(target.model)
-        session = Session(
+        return Session(
             model=target.model,
             desk=target.desk,
             recorder=recorder,
@@ -282,8 +259,6 @@ class Controller:
             pulse=self._pulses.get(name, Pulse()),
             fleet=self._models(),
         )
-        self._sessions[name] = session
-        return session
 
     def _take_in(self, session: Session, observation: Observation) -> None:
         session.event_time = observation.event_time

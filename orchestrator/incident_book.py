@@ -25,7 +25,7 @@ class IncidentBook:
     """Every incident without its actions, as far as the journal has come."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+        self.journal = journal
         self._read = 0
         self._found: dict[str, IncidentSummary] = {}
         self._of_target: dict[str, list[str]] = defaultdict(list)
@@ -41,10 +41,10 @@ class IncidentBook:
         return [self._found[incident] for incident in self._of_target.get(target, ())]
 
     def _read_on(self) -> None:
-        newest = self._journal.head().seq
+        newest = self.journal.head().seq
         if newest == self._read:
             return
-        for event in self._journal.events(kinds=LIFE, after=self._read, until=newest):
+        for event in self.journal.events(kinds=LIFE, after=self._read, until=newest):
             is_new = event.incident not in self._found
             fold_on(self._found, event)
             if is_new and event.incident in self._found:

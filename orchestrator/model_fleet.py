@@ -9,13 +9,15 @@ leave is read off the journal, so a controller that was killed meanwhile goes on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import structlog
 from pydantic import ValidationError
 
+from agents.ports import Desk
 from orchestrator.incident_book import IncidentBook
 from orchestrator.journal import kinds
 from orchestrator.journal.journal import Journal
@@ -24,12 +26,18 @@ from orchestrator.model_source import Broken, Documents, ModelDocument, ModelSou
 from tools.errors import Invalid, MendloopError
 from tools.managed_model import ManagedModel
 
-if TYPE_CHECKING:
-    from orchestrator.controller import Target
-
 log = structlog.get_logger()
 
-Seat = Callable[[ModelDocument], "Target"]
+
+@dataclass(frozen=True)
+class Target:
+    """One managed model and the desk from which it is kept healthy."""
+
+    model: ManagedModel
+    desk: Desk
+
+
+Seat = Callable[[ModelDocument], Target]
 """Puts a model at its desk. Raises Invalid when the platform cannot keep it."""
 EVERYTHING = "(all)"
 """The place of an error that is about the source itself."""

@@ -10,7 +10,7 @@ from tools.lease import Lease
 
 
 class MemoryLeases:
-    """Implements Leases for all controllers of one simulated world; share one object."""
+    """Implements SharedLeases for all controllers of one simulated world; share one object."""
 
     def __init__(self, clock: Clock, *, ttl_s: float = 15.0) -> None:
         """``ttl_s``: a holder that does not acquire again within it has lost the lease."""
@@ -38,7 +38,7 @@ class MemoryLeases:
         return lease
 
     def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
-        """See Leases."""
+        """See SharedLeases."""
         taken = {target: self.acquire(target, holder) for target in targets}
         return {target: lease for target, lease in taken.items() if lease is not None}
 
@@ -52,13 +52,13 @@ class MemoryLeases:
             del self._current[lease.target]
 
     def replicas(self, holder: str) -> frozenset[str]:
-        """See Leases."""
+        """See SharedLeases."""
         now_s = self._clock.monotonic_s()
         self._alive_until_s[holder] = now_s + self._ttl_s
         return frozenset(name for name, until_s in self._alive_until_s.items() if now_s < until_s)
 
     def leave(self, holder: str) -> None:
-        """See Leases."""
+        """See SharedLeases."""
         self.expire(holder)
 
     def expire(self, holder: str) -> None:

@@ -30,7 +30,7 @@ _REPLICAS = "replicas"
 
 
 class FileLeases:
-    """Implements Leases; make one per process."""
+    """Implements SharedLeases; make one per process."""
 
     def __init__(self, root: Path) -> None:
         """``root`` is the folder of the locks; it is made when it is missing."""
@@ -61,7 +61,7 @@ class FileLeases:
             return lease
 
     def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
-        """See Leases."""
+        """See SharedLeases."""
         found: dict[str, Lease] = {}
         for target in targets:
             with contextlib.suppress(MendloopError):  # asked again, one by one, at the next tick
@@ -91,7 +91,7 @@ class FileLeases:
                 self._forget(lease.target)
 
     def replicas(self, holder: str) -> frozenset[str]:
-        """See Leases; one that died is gone at once."""
+        """See SharedLeases; one that died is gone at once."""
         with self._lock, self._translated():
             mine = self._announced.get(holder)
             if mine is None or not _is_at(mine, self._place_of(holder)):
@@ -101,7 +101,7 @@ class FileLeases:
             return frozenset(found | {holder})
 
     def leave(self, holder: str) -> None:
-        """See Leases."""
+        """See SharedLeases."""
         with self._lock, self._translated():
             for target in [t for t, (lease, _) in self._held.items() if lease.holder == holder]:
                 self._forget(target)

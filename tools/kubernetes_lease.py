@@ -46,7 +46,7 @@ class _Held:
 
 
 class KubernetesLeases:
-    """Implements Leases; one per process. ``namespace`` is where the Lease objects are kept."""
+    """Implements SharedLeases; one per process. ``namespace``: where the Lease objects are kept."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class KubernetesLeases:
         return self._take(target, holder, body)
 
     def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
-        """See Leases. Reads all Leases with one call where there is anything to take."""
+        """See SharedLeases. Reads all Leases with one call where there is anything to take."""
         for owed in list(self._owed.values()):
             self._give_back(owed)
         now_s = self._clock.monotonic_s()
@@ -119,6 +119,9 @@ class KubernetesLeases:
         held = self._held.get(lease.target)
         if held is not None and held.lease == lease:
             return self._replicas.believed(lease.holder) == held.session
+        owed = self._owed.get(lease.target)
+        if owed is not None and owed.lease == lease:
+            return False
         try:
             body = self._api.read(LEASE, self._namespace, _name(lease.target))
         except NotFound:
@@ -136,12 +139,12 @@ class KubernetesLeases:
         self._give_back(held)
 
     def replicas(self, holder: str) -> frozenset[str]:
-        """See Leases."""
+        """See SharedLeases."""
         self._replicas.keep(holder)
         return self._replicas.alive() | {holder}
 
     def leave(self, holder: str) -> None:
-        """See Leases."""
+        """See SharedLeases."""
         for target in [t for t, held in self._held.items() if held.lease.holder == holder]:
             del self._held[target]
         self._owed.clear()

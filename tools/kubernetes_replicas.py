@@ -92,7 +92,7 @@ class KubernetesReplicas:
             return session  # somebody renews it just now
         try:
             self._keep(holder)
-        except (Unavailable, Uncertain) as error:
+        except (Exists, NotFound, Unavailable, Uncertain) as error:
             session = self.believed(holder)
             if session:
                 return session
@@ -173,9 +173,12 @@ class KubernetesReplicas:
             written = self._api.create(LEASE, self._written(body, holder, session))
         except Exists:
             standing = self._api.read(LEASE, self._namespace, name_of(holder))
-            if session_of(standing) not in self._own and not self._is_over(standing, now_s):
+            if session_of(standing) in self._own:
+                written = self._api.replace(LEASE, self._written(standing, holder, session))
+            elif self._is_over(standing, now_s):
+                written = self._api.create(LEASE, self._written(body, holder, session))
+            else:
                 raise Unavailable(f"another replica calls itself {holder}") from None
-            written = self._api.replace(LEASE, self._written(standing, holder, session))
         self._believe(holder, session, written, now_s)
 
     def _renew(self, holder: str, mine: _Mine, now_s: float) -> None:
@@ -227,9 +230,7 @@ class KubernetesReplicas:
     def _finish(self, body: Body) -> None:
         """Take it away as it was read: its owner's renewal forestalls that."""
         meta = body["metadata"]
-        self._api.delete(
-            LEASE, self._namespace, meta["name"], revision=meta["resourceVersion"]
-        )
+        self._api.delete(LEASE, self._namespace, meta["name"], revision=meta["resourceVersion"])
 
     def _written(self, body: Body, holder: str, session: str) -> Body:
         now = micro_time(self._clock.now())

@@ -31,15 +31,19 @@ class Leases(Protocol):
         after the lease's time. A new owner always gets a higher token.
         """
 
-    def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
-        """The same for all of these at once, as far as they are to be had. What cannot be told of
-        one target is left out, and raises nothing."""
-
     def is_held(self, lease: Lease) -> bool:
         """Whether this very lease (holder and token) is still in force."""
 
     def release(self, lease: Lease) -> None:
         """Give it back; a lease no longer held is no error."""
+
+
+class SharedLeases(Leases, Protocol):
+    """Leases of a fleet that several replicas share out between them."""
+
+    def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
+        """The same for all of these at once, as far as they are to be had. What cannot be told of
+        one target is left out, and raises nothing."""
 
     def replicas(self, holder: str) -> frozenset[str]:
         """Every holder that lives, this one included: asking announces it, and again renews that.

@@ -21,7 +21,7 @@ class FaultyLeases:
             return self._world.leases.acquire(target, holder)
 
     def acquire_many(self, targets: Collection[str], holder: str) -> dict[str, Lease]:
-        """See Leases."""
+        """See SharedLeases."""
         taken = {target: self.acquire(target, holder) for target in targets}
         return {target: lease for target, lease in taken.items() if lease is not None}
 
@@ -35,9 +35,9 @@ class FaultyLeases:
         self._world.leases.release(lease)
 
     def replicas(self, holder: str) -> frozenset[str]:
-        """See Leases."""
+        """See SharedLeases."""
         return self._world.leases.replicas(holder)
 
     def leave(self, holder: str) -> None:
-        """See Leases."""
+        """See SharedLeases."""
         self._world.leases.leave(holder)

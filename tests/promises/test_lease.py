@@ -21,7 +21,7 @@ from tools.errors import Invalid, Refused
 from tools.file_lease import FileLeases
 from tools.kubernetes_api import KubernetesApi
 from tools.kubernetes_lease import KubernetesLeases
-from tools.lease import Lease, Leases
+from tools.lease import Lease, SharedLeases
 
 TARGET = "default/flights"
 NUMBERS = itertools.count()
@@ -42,7 +42,7 @@ for _ in sys.stdin:
 class World:
     """Two contenders for leases of one platform, and the death of the first."""
 
-    def __init__(self, first: Leases, second: Leases, kill: Callable[[], None]) -> None:
+    def __init__(self, first: SharedLeases, second: SharedLeases, kill: Callable[[], None]) -> None:
         self.first, self.second, self.kill_first = first, second, kill
 
 
@@ -58,10 +58,19 @@ def cluster_world(api: KubernetesApi, namespace: str) -> World:
     first, second = (KubernetesLeases(api, clock, namespace=namespace, ttl_s=10) for _ in range(2))
 
     def kill_first() -> None:
-        assert second.acquire(TARGET, "b") is None, "a contender watches before it may take over"
+        second.replicas("b")  # a contender watches for a while before it may take over
         clock.advance(timedelta(seconds=10))
 
     return World(first, second, kill_first)
+
+
+def close_files(leases: FileLeases) -> None:
+    """What the kernel does to a process that dies; nothing else happens then."""
+    for _, descriptor in leases._held.values():
+        os.close(descriptor)
+    for descriptor in leases._announced.values():
+        os.close(descriptor)
+    leases._held, leases._announced = {}, {}
 
 
 @pytest.fixture(params=["file", "memory", "kubernetes"])
@@ -74,8 +83,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
         shared = MemoryLeases(clock, ttl_s=10)
         return World(shared, shared, lambda: clock.advance(timedelta(seconds=10)))
     first = FileLeases(tmp_path)
-    # The kernel closes the files of a process that dies; nothing else happens then.
-    return World(first, FileLeases(tmp_path), lambda: os.close(first._held.pop(TARGET)[1]))
+    return World(first, FileLeases(tmp_path), lambda: close_files(first))
 
 
 def taken(lease: Lease | None) -> Lease:
@@ -154,6 +162,60 @@ def test_a_target_without_a_name_is_refused(world: World) -> None:
     """An empty name is a defect of the caller."""
     with pytest.raises(Invalid, match="target"):
         world.first.acquire("", "a")
+
+
+def test_replicas_know_each_other(world: World) -> None:
+    """Whoever asks is announced by that, and asking again changes nothing."""
+    assert world.first.replicas("a") == {"a"}
+    assert world.second.replicas("b") == {"a", "b"}
+    assert world.first.replicas("a") <= {"a", "b"}, "news may take a moment"
+    assert world.second.replicas("b") == {"a", "b"}
+
+
+def test_a_dead_replica_is_a_replica_no_more(world: World) -> None:
+    """Its targets are shared out again within the lease time."""
+    world.first.replicas("a")
+    taken(world.first.acquire(TARGET, "a"))
+    world.kill_first()
+
+    assert world.second.replicas("b") == {"b"}
+
+
+def test_a_replica_that_leaves_gives_everything_back(world: World) -> None:
+    """An orderly end keeps nobody waiting, and the token still grows."""
+    world.first.replicas("a")
+    lease = taken(world.first.acquire(TARGET, "a"))
+    other = taken(world.first.acquire("default/other", "a"))
+    world.first.leave("a")
+
+    assert world.second.replicas("b") == {"b"}
+    assert not world.first.is_held(lease)
+    assert taken(world.second.acquire(TARGET, "b")).token > lease.token
+    assert taken(world.second.acquire("default/other", "b")).token > other.token
+
+
+def test_many_are_taken_as_far_as_they_are_free(world: World) -> None:
+    """What another holds is left out; what one holds oneself is named."""
+    taken(world.first.acquire(TARGET, "a"))
+    mine = taken(world.second.acquire("default/mine", "b"))
+    found = world.second.acquire_many([TARGET, "default/mine", "default/new"], "b")
+
+    assert set(found) == {"default/mine", "default/new"}
+    assert found["default/mine"] == mine
+    assert all(world.first.is_held(lease) for lease in found.values())
+    assert world.second.acquire_many([], "b") == {}
+
+
+def test_many_are_taken_from_a_dead_holder(world: World) -> None:
+    """Each with a higher token."""
+    targets = [f"default/{number}" for number in range(5)]
+    before = world.first.acquire_many(targets, "a")
+    world.kill_first()
+    after = world.second.acquire_many(targets, "b")
+
+    assert set(after) == set(before) == set(targets)
+    assert all(after[target].token > before[target].token for target in targets)
+    assert not any(world.first.is_held(lease) for lease in before.values())
 
 
 class Contender:
