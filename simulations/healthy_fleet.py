@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from agents.catalog import all_tools
 from agents.ports import Desk
@@ -68,7 +67,7 @@ class HealthyFleet:
         holder: str = "",
         *,
         journal: Journal | None = None,
-        checkpointer: BaseCheckpointSaver[Any] | None = None,
+        checkpointer: Any = None,
     ) -> Controller:
         """A controller that has begun, over all of them; several share them."""
         controller = Controller(

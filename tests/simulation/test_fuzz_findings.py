@@ -224,7 +224,7 @@ def test_a_thread_cut_off_before_its_plan_looks_again_where_the_goal_is_reached_
     controller = stage.controller(no_fault)
     world.step()
     controller.tick()
-    (session,) = controller._sessions.values()
+    (session,) = controller._own._sessions.values()
 
     change = plan(
         {"incident": "inc-1", "goal": QUALITY_MET.name, "cause": "concept_drift"}, session
