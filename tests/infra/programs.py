@@ -27,7 +27,8 @@ Document = dict[str, Any]
 
 def program(name: str) -> str:
     """The path of a program; the test is skipped where there is none."""
-    brought = [folder / name for folder in (TOOLS, ROOT / ".uv" / "bin")]
+    folders = (TOOLS, ROOT / ".venv-checkov" / "bin", ROOT / ".uv" / "bin")
+    brought = [folder / name for folder in folders]
     found = next((path for path in brought if path.exists()), None) or shutil.which(name)
     if not found:
         pytest.skip(

@@ -102,3 +102,15 @@ def test_the_document_of_the_kustomize_base_is_whole() -> None:
     file = INFRA / "kustomize" / "base" / "platform.yaml"
 
     assert load_document(file, Platform).spec.journal.is_shared
+
+
+def test_secrets_are_read_where_they_are_mounted(tmp_path: Path) -> None:
+    """From files that Kubernetes renews, not from variables that stay what they were."""
+    source = written(tmp_path, {}).spec.journal.password_from
+    [template] = [each for _, each in pod_templates(helm())]
+    [container] = template["spec"]["containers"]
+    [mount] = [each for each in container["volumeMounts"] if each["name"] == "secrets"]
+
+    assert source is not None
+    assert Path(source.file).parent == Path(mount["mountPath"])
+    assert "envFrom" not in container
