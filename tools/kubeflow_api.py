@@ -114,8 +114,10 @@ class KubeflowApi:
         from kfp_server_api import RunServiceApi
 
         api = RunServiceApi(self._client())
-        with _translated("list runs", is_write=False):
-            api.run_service_list_runs(page_size=1, **self._where(), _request_timeout=_TIMEOUT_S)
+        with translated("list runs", is_write=False):
+            api.run_service_list_runs(
+                page_size=1, **self._where(), _request_timeout=self._timeout_s
+            )
 
     def start(
         self,

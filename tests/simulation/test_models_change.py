@@ -26,6 +26,8 @@ from tools.managed_model import ManagedModel
 class Shelf:
     """Implements ModelSource with documents that a test puts there and takes away."""
 
+    may_be_empty = False
+
     def __init__(self, world: World) -> None:
         self._folder = world.folder
         self.error = ""
@@ -193,6 +195,16 @@ def test_a_lost_source_is_no_removal(stand: Stand, loss: str) -> None:
     assert stand.kept() == [stand.world.target]
     assert len(stand.rejected()) == 1
     assert len(stand.followed()) == 1
+
+
+def test_a_source_that_says_so_itself_may_be_empty(stand: Stand) -> None:
+    """Whoever deletes the last custom resource means it."""
+    stand.shelf.may_be_empty = True
+    stand.shelf.take("a.yaml")
+    stand.play.tick(2)
+
+    assert stand.kept() == []
+    assert stand.rejected() == []
 
 
 def _canary(stand: Stand, play: Play) -> None:
