@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 from pipelines.progress import step
@@ -18,7 +19,7 @@ def ingest(uri: str, digest: str, spec: str, output_dir: str, rows: str, report:
         from pipelines.steps.ingest import ingest as run
 
         run(uri, digest, _spec(spec), Path(rows), Path(report))
-        keep_report(Path(report), Path(output_dir), "ingested")
+        keep_report(Path(report), output_dir, "ingested")
 
 
 def validate(rows: str, spec: str, output_dir: str, report: str) -> None:
@@ -27,7 +28,7 @@ def validate(rows: str, spec: str, output_dir: str, report: str) -> None:
         from pipelines.steps.validate import validate as run
 
         run(Path(rows), _spec(spec), Path(report))
-        keep_report(Path(report), Path(output_dir), "validated")
+        keep_report(Path(report), output_dir, "validated")
 
 
 def features(rows: str, spec: str, output_dir: str, inputs: str, plan: str) -> None:
@@ -36,7 +37,7 @@ def features(rows: str, spec: str, output_dir: str, inputs: str, plan: str) -> N
         from pipelines.steps.features import features as run
 
         run(Path(rows), _spec(spec), Path(inputs), Path(plan))
-        keep_report(Path(plan), Path(output_dir), "plan")
+        keep_report(Path(plan), output_dir, "plan")
 
 
 def train(
@@ -64,7 +65,7 @@ def train(
             seed=seed,
             changed_at=changed_at,
         )
-        keep_report(Path(report), Path(output_dir), "search")
+        keep_report(Path(report), output_dir, "search")
 
 
 def evaluate(
@@ -79,10 +80,13 @@ def evaluate(
     champion_artifact: str,
     champion_digest: str,
 ) -> None:
-    """See pipelines/steps/evaluate.py; an empty ``champion_artifact`` means that there is none."""
-    with step("evaluate"):
+    """See pipelines/steps/evaluate.py; ``champion_artifact`` is a folder or an fsspec URL, empty
+    for none."""
+    with step("evaluate"), tempfile.TemporaryDirectory() as folder:
         from pipelines.steps.evaluate import evaluate as run
+        from tools.run_inputs import brought
 
+        champion = brought(champion_artifact, Path(folder)) if champion_artifact else None
         run(
             Path(rows),
             Path(plan),
@@ -90,10 +94,10 @@ def evaluate(
             _spec(spec),
             Path(scored),
             Path(report),
-            champion=Path(champion_artifact) if champion_artifact else None,
+            champion=champion,
             champion_digest=champion_digest,
         )
-        keep_report(Path(report), Path(output_dir), "evaluated")
+        keep_report(Path(report), output_dir, "evaluated")
 
 
 def gate(scored: str, spec: str, output_dir: str, report: str) -> str:
@@ -102,7 +106,7 @@ def gate(scored: str, spec: str, output_dir: str, report: str) -> str:
         from pipelines.steps.gate import gate as run
 
         decision = run(Path(scored), _spec(spec), Path(report))
-        keep_report(Path(report), Path(output_dir), "gates")
+        keep_report(Path(report), output_dir, "gates")
         return decision
 
 
@@ -114,7 +118,7 @@ def register(
     report: str,
 ) -> None:
     """See pipelines/steps/register.py."""
-    with step("register"):
+    with step("register"), tempfile.TemporaryDirectory() as folder:
         from pipelines.steps.register import Destination, Products
         from pipelines.steps.register import register as run
 
@@ -122,10 +126,10 @@ def register(
             Products.model_validate(products),
             _spec(spec),
             Destination.model_validate(destination),
-            Path(output_dir) / "registration",
+            Path(folder) if "://" in output_dir else Path(output_dir) / "registration",
             Path(report),
         )
-        keep_report(Path(report), Path(output_dir), "registered")
+        keep_report(Path(report), output_dir, "registered")
 
 
 def summarize(output_dir: str) -> None:
@@ -133,7 +137,7 @@ def summarize(output_dir: str) -> None:
     with step("summarize"):
         from pipelines.steps.summarize import summarize as run
 
-        run(Path(output_dir))
+        run(output_dir)
 
 
 def _spec(text: str) -> ManagedModelSpec:

@@ -64,6 +64,11 @@ def file_digest(path: Path) -> str:
         raise _unreadable(str(path), error) from error
 
 
+def content_digest(uri: str) -> str:
+    """SHA-256 of what is at ``uri``, a path or an fsspec URL. Raises Invalid as ``read_table``."""
+    return hashlib.sha256(_read_bytes(uri)).hexdigest()
+
+
 def pin_table(frame: pd.DataFrame, pins: Path) -> Pin:
     """Write ``frame`` as ``<pins>/<sha256>.parquet``; the same frame gives the same pin.
 

@@ -19,7 +19,8 @@ from typing import Any
 from tools.errors import Invalid, Unavailable, Uncertain
 from tools.kubeflow_api import KubeflowApi
 from tools.pipeline_runs import RunPhase, RunRequest, RunState
-from tools.values import digest
+from tools.run_inputs import within_reach
+from tools.values import canonical_json, digest
 
 EXPERIMENT = "mendloop"
 _REQUEST = re.compile(r"request sha256:([0-9a-f]{64})")
@@ -61,12 +62,13 @@ class Kubeflow:
         if not runs:
             spec = compiled(definition, image=self._image)
             given = {"run_key": key, "output_dir": self._folder(key)}
+            inputs = within_reach(request.arguments, f"{self._folder(key)}/inputs")
             self._api.start(
                 name=key,
                 description=f"made by mendloop; request sha256:{wanted}",
                 experiment=self._place(),
                 version=self._api.version(f"mendloop-{request.pipeline}", spec, digest(spec)),
-                arguments={**_accepted(spec, given), **request.arguments},
+                arguments=_worded(spec, {**_accepted(spec, given), **inputs}),
             )
             runs = self._runs(key)
             if not runs:
@@ -174,6 +176,17 @@ def _accepted(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     """Of the arguments that every run is given, those that this pipeline takes."""
     taken = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     return {name: value for name, value in given.items() if name in taken}
+
+
+def _worded(spec: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """``arguments``, objects for parameters of text as JSON: the API refuses them otherwise."""
+    taken = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    return {
+        name: canonical_json(value)
+        if isinstance(value, (dict, list)) and taken.get(name, {}).get("parameterType") == "STRING"
+        else value
+        for name, value in arguments.items()
+    }
 
 
 def _phase(run: Any) -> RunPhase:

@@ -49,8 +49,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "orchestrator.cli.pause:pause",
         "Stop changes on TARGET, or on all; observing goes on.",
     ),
+    "pipelines": (
+        "orchestrator.cli.pipelines:pipelines",
+        "Compile training pipelines, and submit a run.",
+    ),
     "plan": ("orchestrator.cli.plan:plan", "Print what mendloop would do, without doing it."),
     "policy": ("orchestrator.cli.policy:policy", "Check, test, explain and replay guardrails."),
+    "release": (
+        "orchestrator.cli.release:release",
+        "Offer a version to the loop, and wait for what becomes of it.",
+    ),
     "resume": ("orchestrator.cli.pause:resume", "Allow changes on TARGET, or on all, again."),
     "reject": (
         "orchestrator.cli.approvals:reject",

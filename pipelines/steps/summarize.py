@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 REPORTS = ("ingested", "validated", "plan", "search", "evaluated", "gates", "registered")
 """Reports that the steps leave in the run's output folder, in order."""
 OUTPUTS = "outputs.json"
+_FOLDER = "reports"
 
 
-def keep_report(report: Path, output_dir: Path, name: str) -> None:
-    """Copy a step's report to where ``summarize`` looks for it."""
-    path = _report_path(output_dir, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(report, path)
+def keep_report(report: Path, output_dir: Path | str, name: str) -> None:
+    """Copy a step's report to where ``summarize`` looks for it: a folder, or an fsspec URL."""
+    files, root = _opened(output_dir)
+    files.makedirs(f"{root}/{_FOLDER}", exist_ok=True)
+    files.put_file(str(report), f"{root}/{_FOLDER}/{name}.json")
 
 
-def summarize(output_dir: Path) -> dict[str, Any]:
+def summarize(output_dir: Path | str) -> dict[str, Any]:
     """Write ``outputs.json`` from the reports that exist, and return it.
 
     Keys: ``passed`` (every gate held), ``gates``, ``refused`` (why not, sentences), ``version``
@@ -27,7 +27,8 @@ def summarize(output_dir: Path) -> dict[str, Any]:
     (challenger), ``champion_metrics`` (or None), ``baseline``, ``slices``, ``data``, ``plan``,
     ``search``.
     """
-    found = {name: _read(_report_path(output_dir, name)) for name in REPORTS}
+    files, root = _opened(output_dir)
+    found = {name: _read(files, f"{root}/{_FOLDER}/{name}.json") for name in REPORTS}
     gates = found["gates"] or []
     registered = found["registered"] or {}
     evaluated = found["evaluated"] or {}
@@ -48,14 +49,17 @@ def summarize(output_dir: Path) -> dict[str, Any]:
         "plan": found["plan"] or {},
         "search": found["search"] or {},
     }
-    output_dir.mkdir(parents=True, exist_ok=True)
-    path = output_dir / OUTPUTS
-    path.write_text(json.dumps(outputs, indent=1, allow_nan=False), encoding="utf-8")
+    files.makedirs(root, exist_ok=True)
+    files.pipe_file(f"{root}/{OUTPUTS}", json.dumps(outputs, indent=1, allow_nan=False).encode())
     return outputs
 
 
-def _report_path(output_dir: Path, name: str) -> Path:
-    return output_dir / "reports" / f"{name}.json"
+def _opened(output_dir: Path | str) -> tuple[Any, str]:
+    """The file system of the run's output folder, and the folder's path in it."""
+    import fsspec
+
+    files, root = fsspec.core.url_to_fs(str(output_dir))
+    return files, str(root).rstrip("/")
 
 
 def _sentence(gate: dict[str, Any]) -> str:
@@ -63,5 +67,5 @@ def _sentence(gate: dict[str, Any]) -> str:
     return f"{text} ({gate['detail']})" if gate["detail"] else text
 
 
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def _read(files: Any, path: str) -> Any:
+    return json.loads(files.cat_file(path)) if files.exists(path) else None

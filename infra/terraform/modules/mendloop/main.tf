@@ -15,7 +15,7 @@ resource "helm_release" "this" {
 
 locals {
   known = {
-    replicaCount = var.replicas
+    replicas = var.replicas
     image = {
       repository = var.image.repository
       digest     = var.image.digest

@@ -13,11 +13,11 @@ run "the_callers_values_win" {
   command = plan
 
   variables {
-    values = ["replicaCount: 3"]
+    values = ["replicas: 3"]
   }
 
   assert {
-    condition     = helm_release.this.values[length(helm_release.this.values) - 1] == "replicaCount: 3"
+    condition     = helm_release.this.values[length(helm_release.this.values) - 1] == "replicas: 3"
     error_message = "The caller's values do not come last."
   }
 }

@@ -1,0 +1,92 @@
+"""The ports that a delivery pipeline needs from a Platform document: runs, registry, and traffic.
+
+A delivery pipeline submits a training run and follows what becomes of its version. Everything that
+changes production is done by the controller, with its rules and its journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.embedded.home import Home
+from orchestrator.assembly import (
+    embedded_registry,
+    embedded_runs,
+    embedded_traffic,
+    tracking_uri,
+)
+from orchestrator.platform.connections import KubeflowSettings, Kubernetes, MlflowSettings
+from orchestrator.platform.document import Platform
+from tools.istio import IstioTraffic
+from tools.kubeflow import Kubeflow
+from tools.kubeflow_api import KubeflowApi
+from tools.kubernetes_api import KubernetesApi
+from tools.mlflow_http import MlflowAccess
+from tools.mlflow_registry import MlflowRegistry
+from tools.pipeline_runs import PipelineRuns
+from tools.registry import Registry
+from tools.traffic import Traffic
+
+
+def runs_of(platform: Platform) -> PipelineRuns:
+    """Who runs training pipelines there."""
+    match platform.spec.pipelines.kubeflow:
+        case KubeflowSettings() as kubeflow:
+            return _kubeflow(kubeflow)
+        case None:
+            return embedded_runs(Home(platform.spec.home))
+
+
+def registry_of(platform: Platform) -> Registry:
+    """Where models are registered there."""
+    match platform.spec.registry.mlflow:
+        case MlflowSettings() as mlflow:
+            return MlflowRegistry(mlflow.tracking_uri, mlflow.artifacts, access=_access(mlflow))
+        case None:
+            return embedded_registry(Home(platform.spec.home))
+
+
+def traffic_of(platform: Platform) -> Traffic:
+    """Who splits the traffic there; for reading."""
+    if platform.spec.traffic.istio is None:
+        return embedded_traffic(Home(platform.spec.home))
+    assert platform.spec.kubernetes is not None  # the document demands it
+    return IstioTraffic(_cluster(platform.spec.kubernetes))
+
+
+def registry_arguments(platform: Platform) -> Mapping[str, Any]:
+    """What a training run is told of the registry."""
+    match platform.spec.registry.mlflow:
+        case MlflowSettings() as mlflow:
+            return {"tracking_uri": mlflow.tracking_uri, "artifact_root": mlflow.artifacts}
+        case None:
+            home = Home(platform.spec.home)
+            root = str((home.mlflow / "artifacts").resolve())
+            return {"tracking_uri": tracking_uri(home), "artifact_root": root}
+
+
+def _kubeflow(settings: KubeflowSettings) -> Kubeflow:
+    from pipelines.catalog import PIPELINES
+
+    source = settings.token_from
+    token = None if source is None else lambda: source.read("pipelines.kubeflow.tokenFrom")
+    api = KubeflowApi(settings.url, namespace=settings.namespace, token=token)
+    return Kubeflow(api, PIPELINES, outputs_root=settings.outputs, experiment=settings.experiment, image=settings.image)
+
+
+def _cluster(settings: Kubernetes) -> KubernetesApi:
+    if settings.url:
+        return KubernetesApi.at(settings.url)
+    return KubernetesApi.connect(
+        kubeconfig=settings.kubeconfig or None, context=settings.context or None
+    )
+
+
+def _access(settings: MlflowSettings) -> MlflowAccess:
+    return MlflowAccess(
+        token_from=settings.token_from,
+        username=settings.username,
+        password_from=settings.password_from,
+        read_s=settings.timeout.total_seconds(),
+    )
