@@ -72,7 +72,13 @@ def _kubeflow(settings: KubeflowSettings) -> Kubeflow:
     source = settings.token_from
     token = None if source is None else lambda: source.read("pipelines.kubeflow.tokenFrom")
     api = KubeflowApi(settings.url, namespace=settings.namespace, token=token)
-    return Kubeflow(api, PIPELINES, outputs_root=settings.outputs, experiment=settings.experiment, image=settings.image)
+    return Kubeflow(
+        api,
+        PIPELINES,
+        outputs_root=settings.outputs,
+        experiment=settings.experiment,
+        image=settings.image,
+    )
 
 
 def _cluster(settings: Kubernetes) -> KubernetesApi:
