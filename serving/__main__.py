@@ -24,6 +24,7 @@ from serving.server import ModelServer, ServerSettings
 from tools.artifact import load_schema
 from tools.durable_files import write_durably
 from tools.errors import MendloopError, Unavailable
+from tools.postgres_errors import is_postgres
 
 log = structlog.get_logger("serving")
 
@@ -73,7 +74,7 @@ def _settings(parser: argparse.ArgumentParser, options: argparse.Namespace) -> S
         return ServerSettings(
             target=options.target,
             version=options.version,
-            log_folder=options.log,
+            log=options.log if is_postgres(options.log) else Path(options.log),
             config_file=options.config,
         )
     except ValidationError as error:
@@ -160,7 +161,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     add("--port", type=int, default=0, help="port to listen on, 0 for any free one (default)")
     add("--port-file", type=Path, help="file that is given the port once the server listens")
-    add("--log", type=Path, required=True, help="folder of the target's prediction log")
+    add(
+        "--log",
+        required=True,
+        help="folder of the target's prediction log, or postgresql://user@host/database (the "
+        "password best in PGPASSWORD or a password file)",
+    )
     add("--config", type=Path, help="JSON configuration, followed while the server runs")
     return parser
 

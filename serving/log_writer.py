@@ -1,8 +1,8 @@
 """Writes the prediction log off the request path, and loses nothing that it accepted.
 
 Requests append to a bounded queue, which cannot fail or block. A thread writes what waits as a part
-every half second, or as soon as a part's worth waits. While the disk refuses, rows stay in the
-queue and are tried again; only when the queue is full are new rows dropped, and counted.
+every half second, or as soon as a part's worth waits. While the disk or the database refuses, rows
+stay in the queue and are tried again; only when the queue is full are new rows dropped and counted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import structlog
 
-from tools.errors import Unavailable
-from tools.log_parts import part_name, write_part
+from serving.log_sinks import FolderSink, LogSink
+from tools.errors import MendloopError
+from tools.log_parts import part_name
 from tools.values import Value
 
 log = structlog.get_logger(__name__)
@@ -50,11 +51,11 @@ class LogStatus(Value):
 
 
 class LogWriter:
-    """One folder's writer. ``append`` may be called from any one thread."""
+    """One target's writer. ``append`` may be called from any one thread."""
 
     def __init__(
         self,
-        folder: Path,
+        sink: Path | LogSink,
         schema: pa.Schema,
         *,
         version: str,
@@ -62,7 +63,7 @@ class LogWriter:
         flush_s: float = 0.5,
         bound: int = 100_000,
     ) -> None:
-        self._folder = folder
+        self._sink = FolderSink(sink) if isinstance(sink, Path) else sink
         self._schema = schema
         self._version = version
         self._rows_per_part = rows_per_part
@@ -85,6 +86,7 @@ class LogWriter:
         """Make the first part cheap: Arrow imports pandas with the first values it converts, which
         would take the interpreter for half a second while requests wait."""
         self._table([])
+        self._sink.warm_up()
 
     def append(self, entries: Sequence[LogEntry]) -> None:
         """Accept entries for writing, or drop and count them when the queue is full."""
@@ -140,14 +142,14 @@ class LogWriter:
 
     def _write(self, name: str, entries: list[LogEntry]) -> bool:
         try:
-            write_part(self._folder, name, self._table(entries))
-        except Unavailable as error:
+            self._sink.write(name, self._table(entries))
+        except MendloopError as error:
             if not self._problem:
                 log.error("prediction_log.refused", reason=str(error))
             self._problem = str(error)
             return False
         if self._problem:
-            log.info("prediction_log.recovered", folder=str(self._folder))
+            log.info("prediction_log.recovered", log=self._sink.name)
         self._problem = ""
         self._written += len(entries)
         return True

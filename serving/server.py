@@ -15,6 +15,7 @@ from serving import config_file
 from serving.batcher import ROWS_PER_CALL, Batcher, PredictionFailed
 from serving.config_file import ConfigFile
 from serving.instruments import Instruments
+from serving.log_sinks import DatabaseSink
 from serving.log_writer import LogEntry, LogStatus, LogWriter
 from serving.model import Load, warm_up_row
 from serving.requests import RequestReader, Row
@@ -37,7 +38,8 @@ class ServerSettings(Value):
     target: str = Field(pattern=r"^[^/\s]+/[^/\s]+$")
     version: str = Field(pattern=r"^[!-~]{1,64}$")
     """Visible ASCII: it travels in a header."""
-    log_folder: Path
+    log: Path | str = Field(repr=False)
+    """A folder for Parquet parts, or the URL of a PostgreSQL database."""
     config_file: Path | None = None
     max_batch_rows: int = Field(default=5_000, ge=1)
     log_rows_per_part: int = Field(default=2_000, ge=1)
@@ -62,9 +64,12 @@ class ModelServer:
         self._load = load
         self._batcher: Batcher | None = None
         self._config = ConfigFile(settings.config_file, schema)
+        columns = prediction_schema(feature_types(schema))
         self._writer = LogWriter(
-            settings.log_folder,
-            prediction_schema(feature_types(schema)),
+            settings.log
+            if isinstance(settings.log, Path)
+            else DatabaseSink(settings.log, settings.target, columns),
+            columns,
             version=settings.version,
             rows_per_part=settings.log_rows_per_part,
             flush_s=settings.log_flush_s,

@@ -42,12 +42,12 @@ LABEL_FIELDS: Mapping[str, pa.DataType] = {
 RESERVED = frozenset(PREDICTION_FIELDS) | frozenset(LABEL_FIELDS)
 """Names that a feature may not have (in any spelling of case: query engines ignore it)."""
 
-_TARGET = re.compile(r"[a-z0-9][-a-z0-9]{0,62}/[a-z0-9][-a-z0-9]{0,62}")
+TARGET_NAME = re.compile(r"[a-z0-9][-a-z0-9]{0,62}/[a-z0-9][-a-z0-9]{0,62}")
 
 
 def target_folder(root: Path, target: str) -> Path:
     """The folder of one target's parts below ``root``. Raises Invalid on a malformed target."""
-    if not _TARGET.fullmatch(target):
+    if not TARGET_NAME.fullmatch(target):
         raise Invalid(f"expected namespace/name, got {target!r}", field="target")
     return root / target
 

@@ -138,14 +138,14 @@ def _features(tables: TargetTables, columns: Sequence[str] | None) -> list[str]:
 def _frame(rows: Any, chosen: list[str], *, asked: Sequence[str]) -> pd.DataFrame:
     ordered = rows.order_by(["event_time", "request_id"]).select(chosen)
     frame: pd.DataFrame = ordered.to_pyarrow().to_pandas()
-    frame["masked"] = _split_masked(frame["masked"])
+    frame["masked"] = split_masked(frame["masked"])
     for name in asked:
         if name not in frame:
             frame[name] = float("nan")
     return frame
 
 
-def _split_masked(joined: pd.Series[str]) -> pd.Series[Any]:
+def split_masked(joined: pd.Series[str]) -> pd.Series[Any]:
     """The masked columns of each row as a tuple; few distinct ones, so each is split once."""
     import numpy as np
     import pandas as pd

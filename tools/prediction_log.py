@@ -3,7 +3,8 @@
 Event time rules here: ``event_time`` is when the prediction was due (for flights, the scheduled
 departure) and labels carry ``known_at``, the event time at which they became known. Nothing that
 reads this log may see a label whose ``known_at`` lies past ``as_of``.
-Adapter: ``tools/parquet_log.py`` (Parquet and DuckDB through Ibis).
+Adapters: ``tools/parquet_log.py`` (Parquet and DuckDB through Ibis), ``tools/database_log.py``
+(a database by URL, through Ibis).
 """
 
 from __future__ import annotations

@@ -11,11 +11,17 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pandas.api.types import is_numeric_dtype
 
 from simulations.prediction_log import InMemoryPredictionLog
+from tools.database_log import DatabasePredictionLog
 from tools.errors import Invalid
+from tools.ibis_source import IbisSource
 from tools.log_parts import append_labels, append_predictions
+from tools.log_queries import LABELS, OWN, table_names
 from tools.parquet_log import ParquetPredictionLog
+from tools.postgres import Database
+from tools.postgres_log import SCHEMA, PostgresLogWriter
 from tools.prediction_log import PredictionLog
 
 TARGET = "default/flights"
@@ -57,9 +63,90 @@ class InMemoryWorld:
         self.log.append_labels(target, frame)
 
 
-@pytest.fixture(params=["parquet", "in-memory"])
+class PostgresWorld:
+    """Written as servers write it, read by URL."""
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url, search_path=SCHEMA)
+        self.log = DatabasePredictionLog(url)
+
+    def predict(self, frame: pd.DataFrame, target: str = TARGET) -> None:
+        features = {
+            name: "float64" if is_numeric_dtype(frame[name]) else "string"
+            for name in frame.columns
+            if name not in OWN
+        }
+        rows = frame.assign(masked=["\x1f".join(names) for names in frame["masked"]])
+        columns = {
+            name: [None if value is None or value != value else value for value in rows[name]]
+            for name in rows.columns
+        }
+        PostgresLogWriter(self._database, target, features).append(columns)
+
+    def label(self, frame: pd.DataFrame, target: str = TARGET) -> None:
+        PostgresLogWriter(self._database, target, {}).append_labels(
+            list(frame["request_id"]), list(frame["label"]), list(frame["known_at"])
+        )
+
+
+class DuckdbWorld:
+    """Tables that somebody else fills, of a database that Ibis connects to by URL."""
+
+    def __init__(self, path: Path) -> None:
+        self.log = DatabasePredictionLog(f"duckdb://{path}")
+        self._frames: dict[str, pd.DataFrame] = {}
+
+    def predict(self, frame: pd.DataFrame, target: str = TARGET) -> None:
+        rows = frame.assign(masked=["\x1f".join(names) for names in frame["masked"]])
+        merged = self._all(table_names(target)[0], rows)
+        first = merged.sort_values("served_at", kind="stable").drop_duplicates("request_id")
+        self._fill(target, first, self._frames.get(table_names(target)[1]))
+
+    def label(self, frame: pd.DataFrame, target: str = TARGET) -> None:
+        merged = self._all(table_names(target)[1], frame)
+        labels = merged.assign(appended=range(len(merged)))
+        self._fill(target, self._frames.get(table_names(target)[0]), labels)
+
+    def _all(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
+        held = self._frames.get(name)
+        return rows if held is None else pd.concat([held, rows], ignore_index=True)
+
+    def _fill(
+        self, target: str, predictions: pd.DataFrame | None, labels: pd.DataFrame | None
+    ) -> None:
+        source = self.log._source
+        assert isinstance(source, IbisSource)
+        for name, frame, own in zip(
+            table_names(target), (predictions, labels), (OWN, LABELS), strict=True
+        ):
+            kinds = dict(own)
+            if frame is not None:
+                self._frames[name] = frame
+                others = [column for column in frame.columns if column not in own]
+                kinds |= {c: "float64" if is_numeric_dtype(frame[c]) else "string" for c in others}
+            duckdb = source.backend.con
+            listed = ", ".join(f'"{c}" {_DUCKDB[kind]}' for c, kind in kinds.items())
+            duckdb.execute(f'CREATE OR REPLACE TABLE "{name}" ({listed})')
+            if frame is not None:
+                duckdb.register("arrived", frame[list(kinds)])
+                duckdb.execute(f'INSERT INTO "{name}" BY NAME SELECT * FROM arrived')
+                duckdb.unregister("arrived")
+
+
+_DUCKDB = {"string": "VARCHAR", "float64": "DOUBLE", "timestamp": "TIMESTAMP", "int64": "BIGINT"}
+
+
+@pytest.fixture(params=["parquet", "in-memory", "postgres", "duckdb"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    return ParquetWorld(tmp_path) if request.param == "parquet" else InMemoryWorld()
+    match request.param:
+        case "parquet":
+            return ParquetWorld(tmp_path)
+        case "postgres":
+            return PostgresWorld(request.getfixturevalue("postgres_url"))
+        case "duckdb":
+            return DuckdbWorld(tmp_path / "log.duckdb")
+        case _:
+            return InMemoryWorld()
 
 
 def served(

@@ -81,7 +81,7 @@ def serving(
     settings = ServerSettings(
         target=TARGET,
         version="3",
-        log_folder=home / "predictions" / TARGET,
+        log=home / "predictions" / TARGET,
         config_file=config,
         log_flush_s=0.01,
         **limits,
