@@ -140,8 +140,11 @@ class Controller:
         )
         log.info("controller.stopped", holder=self.holder, reason=reason)
 
-    def tick(self) -> None:
-        """Look at every target and take its incidents as far as they go now."""
+    def tick(self, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        """Look at every target and take its incidents as far as they go now.
+
+        Once ``is_stopping`` says so, the targets that are left wait for the next controller.
+        """
         with suppress(Unavailable):  # the journal does not take changed rules: asked again
             self._rulebook.refresh(self.journal, at=self._clock.now(), actor=self.holder)
         targets = self._follow()
@@ -149,6 +152,8 @@ class Controller:
             self._telling.begin([target.model.target for target in targets])
         self._own.share_out(targets)
         for target in targets:
+            if is_stopping():
+                return
             name, trouble = target.model.target, ""
             try:
                 self._tick_target(target)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +31,7 @@ from orchestrator.journal.payloads import (
 )
 from orchestrator.metrics_words import WORDS, Word
 from orchestrator.time_to_detect import detections
-from orchestrator.vital_signs import VitalSigns, counted
+from orchestrator.vital_signs import VitalSigns
 from tools.errors import MendloopError
 
 log = structlog.get_logger()
@@ -95,7 +96,7 @@ class Meter:
         self.set(words.MODELS_REJECTED, signs.models_rejected)
         self.set(words.RULES_REJECTED, float(signs.rules_rejected))
         self.set(words.APPROVALS_WAITING, signs.approvals_waiting)
-        goals = counted([incident.goal for incident in signs.incidents])
+        goals = Counter(incident.goal for incident in signs.incidents)
         self.set_all(words.INCIDENTS_OPEN, {goal: float(n) for goal, n in goals.items()})
         ages = [(now - incident.opened_at).total_seconds() for incident in signs.incidents]
         self.set(words.OLDEST_INCIDENT, max([0.0, *ages]))
@@ -153,16 +154,16 @@ class Meter:
             self.observe(words.DETECT_SECONDS, seconds, seen_in=seen_in)
 
     def _made(self, word: Word) -> Any:
-        from prometheus_client import Counter, Gauge, Histogram
+        import prometheus_client as client
 
         name, told, labels, into = word.name, word.help, word.labels, self._registry
         match word.kind:
             case "gauge":
-                return Gauge(name, told, labels, registry=into)
+                return client.Gauge(name, told, labels, registry=into)
             case "counter":
-                return Counter(name, told, labels, registry=into)
+                return client.Counter(name, told, labels, registry=into)
             case "histogram":
-                return Histogram(name, told, labels, buckets=word.buckets, registry=into)
+                return client.Histogram(name, told, labels, buckets=word.buckets, registry=into)
 
     def _of(self, word: Word) -> Any:
         return self._metrics[word.name]

@@ -1,14 +1,12 @@
-"""How a controller is: what is published after each tick for probes and Prometheus to read."""
+"""How a controller is after a tick: what probes and Prometheus are told, read by other threads."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 
-from orchestrator.approvals import APPROVAL_KINDS, fold_approvals
 from orchestrator.incident_book import IncidentBook
-from orchestrator.journal.event import Event
-from orchestrator.journal.journal import Journal
+from orchestrator.resources.standing import Standing
 from tools.values import Value
 
 
@@ -36,39 +34,34 @@ class VitalSigns(Value):
     rules_rejected: bool = False
     """Whether the operators' rules are broken now."""
     approvals_waiting: int = 0
-    """On held targets."""
+    """Held targets on which a step waits for a person."""
 
 
-class WaitingApprovals:
-    """Requests that nobody has answered, read on from where the last look ended."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._read = 0
-        self._events: list[Event] = []
-
-    def count(self, incidents: Collection[str]) -> int:
-        """How many wait in these incidents. Raises Unavailable when the journal cannot be read."""
-        newest = self._journal.head().seq
-        if newest != self._read:
-            found = self._journal.events(kinds=APPROVAL_KINDS, after=self._read, until=newest)
-            kept = [event for event in self._events if event.incident in incidents]
-            self._events, self._read = [*kept, *found], newest
-        standing = fold_approvals(self._events)
-        return sum(s.status == "pending" and s.incident in incidents for s in standing)
-
-
-def open_incidents(book: IncidentBook, held: Collection[str]) -> dict[str, OpenIncident]:
-    """The incidents of these targets that are not over, by id."""
-    return {
-        i.id: OpenIncident(
-            target=i.target, goal=i.goal, opened_at=datetime.fromisoformat(i.detected_at)
-        )
-        for i in book.every()
-        if i.status in ("open", "waiting") and i.target in held
-    }
-
-
-def counted(values: Sequence[str]) -> dict[str, int]:
-    """How often each occurs."""
-    return {value: values.count(value) for value in dict.fromkeys(values)}
+def vital_signs(
+    standings: Collection[Standing],
+    book: IncidentBook,
+    *,
+    targets: int,
+    models_rejected: int,
+    rules_rejected: bool,
+) -> VitalSigns:
+    """From what was told of each held target in one tick. Raises Unavailable when the journal
+    cannot be read."""
+    held = {standing.target for standing in standings}
+    return VitalSigns(
+        targets=targets,
+        held=tuple(sorted(held)),
+        unknown=tuple(sorted(s.target for s in standings if s.trouble)),
+        paused=tuple(sorted(s.target for s in standings if s.pause is not None)),
+        taken_over=tuple(sorted(s.target for s in standings if s.is_taken_over)),
+        incidents=tuple(
+            OpenIncident(
+                target=i.target, goal=i.goal, opened_at=datetime.fromisoformat(i.detected_at)
+            )
+            for i in book.every()
+            if i.status in ("open", "waiting") and i.target in held
+        ),
+        models_rejected=models_rejected,
+        rules_rejected=rules_rejected,
+        approvals_waiting=sum(standing.awaits_approval for standing in standings),
+    )

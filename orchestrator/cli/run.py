@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.cli.home import home_option, journal_of
 
@@ -27,9 +29,13 @@ _STANDBY_WARM_S = 5.0
     "--spec",
     "specs",
     multiple=True,
-    required=True,
     type=click.Path(path_type=Path),
     help="ManagedModel document; may be given several times.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Platform document: everything else is said there.",
 )
 @click.option(
     "--tick",
@@ -60,6 +66,7 @@ _STANDBY_WARM_S = 5.0
 def run(
     home: Path,
     specs: tuple[Path, ...],
+    config: Path | None,
     tick_s: float,
     standby: bool,
     folders: tuple[Path, ...],
@@ -76,8 +83,19 @@ def run(
     folders of --policies are read again when their files change. Broken ones leave those before in
     force, and the journal says so.
 
+    With --config a Platform document says what stands behind each port (Kubernetes, Istio,
+    Kubeflow, MLflow, Prometheus, PostgreSQL, or this machine), and health, readiness and metrics
+    are served.
+
+    \b
     Example: mendloop run --home .mendloop --spec model.yaml
+             mendloop run --config platform.yaml
     """
+    if config is not None:
+        _run_config(config, standby, ticks)
+        return
+    if not specs:
+        raise click.UsageError("expected --spec FILE (this machine) or --config FILE (a platform)")
     from infra.embedded.home import Home
     from orchestrator.assembly import (
         embedded_controller,
@@ -110,6 +128,33 @@ def run(
         _tick_until(controller.tick, stop, tick_s, ticks)
         controller.stop("told to stop")
         controller.journal.close()
+
+
+def _run_config(config: Path, standby: bool, ticks: int) -> None:
+    from orchestrator.platform.command import run_platform
+
+    context = click.get_current_context()
+    options = {
+        "home": "--home",
+        "specs": "--spec",
+        "tick_s": "--tick",
+        "folders": "--policies",
+        "notifications": "--notifications",
+    }
+    given = [
+        option
+        for name, option in options.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: with --config the document says it")
+    meanwhile = (lambda: None) if standby else None
+    run_platform(
+        config,
+        _stop_on_signal(),
+        take_home=partial(_take_home, meanwhile=meanwhile),
+        ticks=ticks,
+    )
 
 
 def _take_home(

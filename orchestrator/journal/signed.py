@@ -88,6 +88,11 @@ class SignedJournal:
         """How the checkpoints name this log."""
         return self._origin
 
+    @property
+    def signed_events(self) -> int:
+        """How many events the newest checkpoint covers."""
+        return self._signed_size
+
     def close(self) -> None:
         """Sign what is not signed yet, and let go of the file."""
         self.sign()

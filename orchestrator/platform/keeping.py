@@ -15,29 +15,26 @@ from tools.managed_model import Duration
 from tools.schema import DocumentValue
 from tools.secret_source import SecretFrom
 
-_STORES = ("sqlite:///", "postgresql://")
-
 
 class JournalPlace(DocumentValue):
     """The journal, the graph's checkpoints and the outbox: one database for all."""
 
     url: PlainUrl = ""
-    """``postgresql://user@host/database``; or ``sqlite:///file``, whose folder then also holds keys
-    and checkpoints. Empty: SQLite below ``home``."""
+    """``postgresql://user@host/database``, which several controllers may share. Empty: SQLite files
+    in ``home``. The keys that sign are in ``home/keys`` in both cases."""
     password_from: SecretFrom | None = None
-    """Read again for every new connection."""
 
     @field_validator("url")
     @classmethod
-    def _known_store(cls, url: str) -> str:
-        if url and not url.startswith(_STORES):
-            raise ValueError(f"expected a URL that begins with {' or '.join(_STORES)}")
+    def _is_postgresql(cls, url: str) -> str:
+        if url and not url.startswith("postgresql://"):
+            raise ValueError("expected a URL that begins with postgresql://, or none: SQLite")
         return url
 
     @property
     def is_shared(self) -> bool:
         """Whether several controllers may use it at once."""
-        return self.url.startswith("postgresql://")
+        return bool(self.url)
 
 
 class KubernetesLeaseSettings(DocumentValue):

@@ -1,0 +1,162 @@
+"""Puts every port of a model's desk together, as the Platform document says.
+
+The only place, beside ``orchestrator/assembly.py`` for the one-machine form, that knows which
+adapter stands where. What is costly is made once and shared: connections, watches, registries; what
+is about one model is made for it when it joins the fleet.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from agents.ports import Desk
+from infra.embedded.home import Home
+from orchestrator import assembly
+from orchestrator.controller import Target
+from orchestrator.meter import Meter
+from orchestrator.model_source import ModelDocument
+from orchestrator.platform.cluster import ClusterDesks, token_of
+from orchestrator.platform.document import PlatformSpec
+from orchestrator.port_watch import watched
+from tools.alerts import Alerts
+from tools.clock import Clock
+from tools.envoy_admin import EnvoyAdmin
+from tools.errors import Invalid
+from tools.managed_model import ManagedModel
+from tools.metrics import Metrics
+from tools.mlflow_http import MlflowAccess
+from tools.mlflow_registry import MlflowRegistry
+from tools.parquet_log import ParquetPredictionLog
+from tools.pipeline_runs import PipelineRuns
+from tools.prediction_log import PredictionLog
+from tools.registry import Registry
+from tools.scrape import EnvoyMetrics
+from tools.traffic import Traffic
+from tools.workloads import Workloads
+
+
+class Adapters:
+    """The adapters of one installation."""
+
+    def __init__(
+        self, spec: PlatformSpec, *, clock: Clock, meter: Meter, alerts: Alerts | None = None
+    ) -> None:
+        """``alerts`` of others, where anybody raises some."""
+        self._spec, self._clock, self._meter, self._alerts = spec, clock, meter, alerts
+        self._home = Home(spec.home)
+
+    def seat(self, document: ModelDocument) -> Target:
+        """The model at its desk. Raises Invalid when this platform cannot keep it."""
+        desk = watched(self.desk(document), self._meter)
+        return Target(model=document.model, desk=desk)
+
+    def desk(self, document: ModelDocument) -> Desk:
+        """Every port of a model."""
+        model, home = document.model, self._home
+        metrics = self._metrics(model)
+        return Desk(
+            traffic=self._traffic(model, metrics),
+            workloads=self._workloads(model),
+            runs=self._runs,
+            registry=self.registry,
+            metrics=metrics,
+            log=self.log,
+            clock=self._clock,
+            pins=home.pins,
+            artifacts=home.artifacts,
+            history=document.history,
+            pipeline_arguments={
+                "tracking_uri": self._tracking_uri,
+                "artifact_root": self._artifact_root,
+            },
+            alerts=self._alerts,
+        )
+
+    @cached_property
+    def cluster(self) -> ClusterDesks:
+        """What is in the cluster. Raises Invalid when none is configured."""
+        if self._spec.kubernetes is None:
+            raise Invalid("expected a section kubernetes in the Platform document")
+        return ClusterDesks(self._spec.kubernetes)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Where models are registered."""
+        settings = self._spec.registry.mlflow
+        if settings is None:
+            return assembly.embedded_registry(self._home)
+        access = MlflowAccess(
+            token_from=settings.token_from,
+            username=settings.username,
+            password_from=settings.password_from,
+            read_s=settings.timeout.total_seconds(),
+        )
+        return MlflowRegistry(settings.tracking_uri, settings.artifacts, access=access)
+
+    @cached_property
+    def log(self) -> PredictionLog:
+        """Where predictions and labels are read."""
+        folders = self._spec.prediction_log.parquet
+        if folders is not None:
+            return ParquetPredictionLog(
+                folders.predictions or self._home.predictions, folders.labels or self._home.labels
+            )
+        raise Invalid(
+            "expected parquet: this version reads no database", field="spec.predictionLog.database"
+        )
+
+    @cached_property
+    def _runs(self) -> PipelineRuns:
+        settings = self._spec.pipelines.kubeflow
+        if settings is None:
+            return assembly.embedded_runs(self._home)
+        from pipelines.catalog import PIPELINES
+        from tools.kubeflow import Kubeflow
+        from tools.kubeflow_api import KubeflowApi
+
+        api = KubeflowApi(
+            settings.url,
+            namespace=settings.namespace,
+            token=token_of(settings.token_from, "pipelines.kubeflow.tokenFrom"),
+        )
+        return Kubeflow(
+            api, PIPELINES, outputs_root=settings.outputs, experiment=settings.experiment
+        )
+
+    def _metrics(self, model: ManagedModel) -> Metrics:
+        objective_ms = model.spec.serving.latency_objective.total_seconds() * 1000
+        settings = self._spec.metrics.prometheus
+        if settings is None:
+            return EnvoyMetrics(
+                EnvoyAdmin(self._home.envoy / "ports.json"),
+                {model.target: objective_ms},
+                monotonic_s=self._clock.monotonic_s,
+            )
+        return self.cluster.metrics(model, settings, self._clock, self._is_in_cluster)
+
+    def _traffic(self, model: ManagedModel, metrics: Metrics) -> Traffic:
+        settings = self._spec.traffic.istio
+        if settings is None:
+            return assembly.embedded_traffic(self._home)
+        return self.cluster.traffic(model, settings, metrics, self._clock)
+
+    def _workloads(self, model: ManagedModel) -> Workloads:
+        settings = self._spec.workloads.kubernetes
+        if settings is None:
+            return assembly.embedded_workloads(self._home)
+        return self.cluster.workloads(model, settings)
+
+    @property
+    def _is_in_cluster(self) -> bool:
+        return self._spec.workloads.kubernetes is not None
+
+    @property
+    def _tracking_uri(self) -> str:
+        settings = self._spec.registry.mlflow
+        return settings.tracking_uri if settings else assembly.tracking_uri(self._home)
+
+    @property
+    def _artifact_root(self) -> str:
+        settings = self._spec.registry.mlflow
+        local = str((self._home.mlflow / "artifacts").resolve())
+        return settings.artifacts if settings else local
