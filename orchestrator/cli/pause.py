@@ -8,11 +8,17 @@ from typing import Literal
 
 import click
 
-from orchestrator.cli.home import home_option, open_journal
+from orchestrator.cli.home import (
+    config_option,
+    home_option,
+    open_journal,
+    platform_of_options,
+    switch_of,
+)
 from orchestrator.cli.targets import by_option, check_target, record
 from orchestrator.journal import kinds
 from orchestrator.journal.interventions import TargetPaused, TargetResumed
-from orchestrator.kill_switch import STOP_FILE, KillSwitch, Pause
+from orchestrator.kill_switch import KillSwitch, Pause
 from tools.errors import Invalid, MendloopError
 
 _target = click.argument("target", required=False)
@@ -32,6 +38,7 @@ _all = click.option("--all", "everything", is_flag=True, help="Every target of t
 )
 @click.option("--allow-undo", is_flag=True, help="Hold, but go back when a canary proves harmful.")
 @by_option
+@config_option
 @home_option
 def pause(
     target: str | None,
@@ -47,12 +54,13 @@ def pause(
     By default traffic stays as it is now, also in the middle of a canary: nothing moves under your
     hands. With --in-flight go-back a canary under way is taken back to the champion, then nothing
     moves. The stop is a file that is read before every change, so it works while the controller is
-    down; where mendloop is not installed, `touch HOME/STOP` does the same for all targets.
+    down; where mendloop is not installed, `touch HOME/STOP` does the same for all targets. With
+    --config the stop is written into the ConfigMap that the document names.
 
     \b
     Examples:
       mendloop pause default/flights --reason "fair week" --in-flight go-back
-      mendloop pause --all --reason "moving the cluster"
+      mendloop pause --all --reason "moving the cluster" --config platform.yaml
     """
     chosen, now = _chosen(target, everything, home), datetime.now(UTC)
     order = Pause(
@@ -62,7 +70,7 @@ def pause(
         in_flight=in_flight,
         at=now.isoformat(),
     )
-    switch = KillSwitch(home / STOP_FILE)
+    switch = switch_of(home)
     before = switch.order(chosen)
     # The stop comes first: it must work when the journal does not.
     path = switch.pause(chosen, order)
@@ -83,6 +91,7 @@ def pause(
 @_all
 @click.option("--reason", default="", help="What has changed.")
 @by_option
+@config_option
 @home_option
 def resume(target: str | None, everything: bool, reason: str, by: str, home: Path) -> None:
     """Allow changes on TARGET, or on all, again.
@@ -93,7 +102,7 @@ def resume(target: str | None, everything: bool, reason: str, by: str, home: Pat
     Example: mendloop resume default/flights --reason "fair is over"
     """
     chosen, now = _chosen(target, everything, home), datetime.now(UTC)
-    switch = KillSwitch(home / STOP_FILE)
+    switch = switch_of(home)
     if switch.order(chosen) is None:
         click.echo(f"{chosen or 'everything'} was not paused; nothing is changed")
         _tell_still_paused(switch, chosen)
@@ -135,6 +144,7 @@ def _chosen(target: str | None, everything: bool, home: Path) -> str | None:
     """The target, None for all. Raises Invalid unless exactly one of both was said."""
     if everything == (target is not None):
         raise Invalid("say which TARGET (namespace/name), or --all")
-    if target is None and not home.is_dir():
+    is_named = platform_of_options() is not None
+    if target is None and not is_named and not home.is_dir():
         raise Invalid(f"there is no home folder {home}; say --home DIR or set MENDLOOP_HOME")
     return None if target is None else check_target(target, home)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.home import journal_of
+from orchestrator.cli.home import journal_of, platform_of_options
 from tools.errors import Invalid
 from tools.values import Value
 
@@ -22,7 +22,7 @@ by_option = click.option(
 
 def check_target(target: str, home: Path) -> str:
     """The target as it was written. Raises Invalid when home or name cannot be right."""
-    if not home.is_dir() and not journal_of(home).url:
+    if platform_of_options() is None and not home.is_dir() and not journal_of(home).url:
         raise Invalid(f"there is no home folder {home}; say --home DIR or set MENDLOOP_HOME")
     if not _TARGET.match(target):
         raise Invalid(f"expected namespace/name, got {target!r}", field="TARGET")

@@ -14,11 +14,11 @@ from orchestrator.doctor import cluster, keeping, opening, services
 from orchestrator.doctor.check import Check, NoWay
 from orchestrator.doctor.permissions import Permissions
 from orchestrator.journal.address import JournalAddress
-from orchestrator.kill_switch import STOP_FILE, AnyOf, KillSwitch, StopFiles
+from orchestrator.kill_switch import STOP_FILE, KillSwitch
 from orchestrator.notifications.channels import FILE as CHANNELS_FILE
+from orchestrator.platform import reach
 from orchestrator.platform.document import Platform, PlatformSpec
 from orchestrator.resources.source import Resource, judge
-from orchestrator.stop_config_map import StopConfigMap
 from tools import kubernetes_rights as rights
 from tools.documents import load_document
 from tools.envoy_bootstrap import binary
@@ -39,7 +39,7 @@ def of_platform(platform: Platform, *, now: Now) -> list[Check]:
     checks: list[Check] = []
     if spec.kubernetes is not None:
         try:
-            api = opening.kubernetes(spec.kubernetes)
+            api = reach.kubernetes(spec.kubernetes)
         except MendloopError as error:
             checks.append(NoWay("api server", str(error)))
     models = _models(spec, api)
@@ -71,7 +71,7 @@ def of_home(home: Path, journal: JournalAddress, *, now: Now) -> list[Check]:
 
 def _kept(spec: PlatformSpec, api: KubernetesApi | None) -> Iterator[Check]:
     yield keeping.HomeFolder(spec.home)
-    yield keeping.SigningKey(opening.keys(spec))
+    yield keeping.SigningKey(reach.keys(spec))
     own = spec.home / "policies"
     yield keeping.Rules([*([own] if own.is_dir() else []), *spec.policies.folders])
     channels = spec.notifications.file or spec.home / CHANNELS_FILE
@@ -98,12 +98,7 @@ def _cluster(
     namespaces = {model.metadata.namespace for model in models}
     if spec.traffic.istio is not None:
         yield cluster.Injection(api, namespaces)
-    files = StopFiles(spec.home / STOP_FILE)
-    switch = KillSwitch(files)
-    if spec.kill_switch.config_map:
-        name = spec.kill_switch.config_map
-        switch = KillSwitch(AnyOf(StopConfigMap(api, namespace=own, name=name), files))
-    yield cluster.KillSwitches(switch)
+    yield cluster.KillSwitches(reach.kill_switch(spec, api))
     if spec.leases.kubernetes is not None:
         yield Permissions(api, own, rights.TO_HOLD_LEASES)
     if spec.kill_switch.config_map or spec.checkpoints.config_map:
@@ -140,14 +135,14 @@ def _services(spec: PlatformSpec, models: list[ManagedModel]) -> Iterator[Check]
         counters = partial(opening.prometheus, spec.metrics.prometheus, models)
         yield services.Counters(counters, [model.target for model in models])
     if spec.journal.is_shared:
-        yield services.JournalDatabase(lambda: opening.journal(spec).database)
+        yield services.JournalDatabase(lambda: reach.journal(spec).database)
     log = spec.prediction_log
     if log.parquet is not None:
         predictions = log.parquet.predictions or spec.home / "predictions"
         labels = log.parquet.labels or spec.home / "labels"
         yield services.Predictions(partial(ParquetPredictionLog, predictions, labels), models)
     if log.database is not None and log.database.url.startswith("postgres"):
-        where = "predictionLog.database.passwordFrom"
+        where = "predictionLog.database"
         yield services.DatabaseAnswers(
             partial(opening.database, log.database.url, log.database.password_from, where)
         )
