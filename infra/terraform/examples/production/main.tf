@@ -13,6 +13,7 @@ locals {
   mlflow     = "mlflow"
   monitoring = "monitoring"
   secrets    = "external-secrets"
+  database   = "postgresql://mendloop@${module.database.address}:${module.database.port}/mendloop?sslmode=require"
 }
 
 data "aws_secretsmanager_secret" "administrator" {
@@ -92,11 +93,16 @@ module "secrets" {
   namespace = local.secrets
   region    = var.region
   secrets = {
-    mendloop-database = { namespace = module.controller_namespace.name, remote = module.database.login_secret_names["mendloop"] }
-    mlflow-database   = { namespace = kubernetes_namespace_v1.platform[local.mlflow].metadata[0].name, remote = module.database.login_secret_names["mlflow"] }
-    mlflow-admin      = { namespace = kubernetes_namespace_v1.platform[local.mlflow].metadata[0].name, remote = var.mlflow_admin_secret }
-    mendloop-mlflow   = { namespace = module.controller_namespace.name, remote = var.mlflow_admin_secret }
-    grafana-admin     = { namespace = kubernetes_namespace_v1.platform[local.monitoring].metadata[0].name, remote = var.grafana_admin_secret }
+    mendloop-passwords = {
+      namespace = module.controller_namespace.name
+      keys = {
+        postgres-password = { remote = module.database.login_secret_names["mendloop"], property = "password" }
+        mlflow-password   = { remote = var.mlflow_admin_secret, property = "password" }
+      }
+    }
+    mlflow-database = { namespace = kubernetes_namespace_v1.platform[local.mlflow].metadata[0].name, remote = module.database.login_secret_names["mlflow"] }
+    mlflow-admin    = { namespace = kubernetes_namespace_v1.platform[local.mlflow].metadata[0].name, remote = var.mlflow_admin_secret }
+    grafana-admin   = { namespace = kubernetes_namespace_v1.platform[local.monitoring].metadata[0].name, remote = var.grafana_admin_secret }
   }
 }
 
@@ -110,13 +116,13 @@ module "identity" {
   permissions_boundary_arn = var.permissions_boundary_arn
 
   applications = {
-    # Reads models, pins training data, archives checkpoints of its journal.
+    # Reads models and training data, hands inputs to pipeline runs, archives its journal.
     mendloop = {
       namespace        = local.controller
       service_accounts = ["mendloop"]
       purpose          = "mendloop's controller"
-      read             = [{ bucket_arn = module.storage.bucket_arns["artifacts"] }, { bucket_arn = module.storage.bucket_arns["pipelines"] }]
-      write            = [{ bucket_arn = module.storage.bucket_arns["training"] }, { bucket_arn = module.storage.bucket_arns["journal"] }]
+      read             = [{ bucket_arn = module.storage.bucket_arns["artifacts"] }, { bucket_arn = module.storage.bucket_arns["training"] }]
+      write            = [{ bucket_arn = module.storage.bucket_arns["pipelines"] }, { bucket_arn = module.storage.bucket_arns["journal"] }]
       key_arns         = [module.storage.kms_key_arn]
     }
     # Model servers fetch their artifact and nothing else.
@@ -183,6 +189,7 @@ module "controller_namespace" {
   egress_to = {
     (local.monitoring) = [9090, 9093]
     (local.mlflow)     = [5000]
+    (local.models)     = [8080]
     kubeflow           = [8888]
   }
   # The API server, S3 and PostgreSQL lie in the VPC or behind it.
@@ -234,7 +241,30 @@ module "mendloop" {
   namespace = module.controller_namespace.name
   image     = var.mendloop_image
   replicas  = 2
-  values    = var.mendloop_values
+
+  # Where everything is; what the caller says comes after it and wins.
+  values = concat([yamlencode({
+    access         = { namespaces = [module.models_namespace.name] }
+    serviceMonitor = { enabled = true }
+    prometheusRule = { enabled = true }
+    dashboards     = { enabled = true }
+    secrets        = { files = module.secrets.secret_names["mendloop-passwords"] }
+    networkPolicy  = { ingressNamespaces = [{ "kubernetes.io/metadata.name" = local.monitoring }] }
+    platform = {
+      pipelines = { kubeflow = {
+        url     = module.kubeflow.api_url
+        outputs = "s3://${module.storage.bucket_names["pipelines"]}/runs"
+      } }
+      registry = { mlflow = {
+        trackingUri  = module.mlflow.tracking_uri
+        username     = var.mlflow_username
+        passwordFrom = { file = "/etc/mendloop/secrets/mlflow-password" }
+      } }
+      metrics       = { prometheus = { url = module.monitoring.prometheus_url } }
+      predictionLog = { database = { url = local.database, passwordFrom = { file = "/etc/mendloop/secrets/postgres-password" } } }
+      journal       = { url = local.database, passwordFrom = { file = "/etc/mendloop/secrets/postgres-password" } }
+    }
+  })], var.mendloop_values)
 
   # It would only report what is not there yet.
   depends_on = [module.identity, module.mesh, module.secrets]

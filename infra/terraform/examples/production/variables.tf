@@ -51,3 +51,9 @@ variable "mlflow_admin_secret" {
   description = "Existing secret in Secrets Manager with `username` and `password` for MLflow."
   type        = string
 }
+
+variable "mlflow_username" {
+  description = "The `username` of that secret: mendloop's settings name it, its password stays in the secret."
+  type        = string
+  default     = "admin"
+}

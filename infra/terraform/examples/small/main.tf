@@ -17,6 +17,7 @@ locals {
   mlflow     = "mlflow"
   monitoring = "monitoring"
   secrets    = "external-secrets"
+  database   = "postgresql://mendloop@${module.database.address}:${module.database.port}/mendloop?sslmode=require"
 }
 
 module "network" {
@@ -104,9 +105,14 @@ module "secrets" {
   namespace = local.secrets
   region    = var.region
   secrets = {
-    mendloop-database = { namespace = module.controller_namespace.name, remote = module.database.login_secret_names["mendloop"] }
-    grafana-admin     = { namespace = kubernetes_namespace_v1.platform[local.monitoring].metadata[0].name, remote = var.grafana_admin_secret }
-    mlflow-database   = { namespace = kubernetes_namespace_v1.platform[local.mlflow].metadata[0].name, remote = module.database.login_secret_names["mlflow"] }
+    mendloop-passwords = {
+      namespace = module.controller_namespace.name
+      keys = {
+        postgres-password = { remote = module.database.login_secret_names["mendloop"], property = "password" }
+      }
+    }
+    grafana-admin   = { namespace = kubernetes_namespace_v1.platform[local.monitoring].metadata[0].name, remote = var.grafana_admin_secret }
+    mlflow-database = { namespace = kubernetes_namespace_v1.platform[local.mlflow].metadata[0].name, remote = module.database.login_secret_names["mlflow"] }
   }
 }
 
@@ -118,13 +124,13 @@ module "identity" {
   name_prefix  = var.name
 
   applications = {
-    # Reads models, pins training data, archives checkpoints of its journal.
+    # Reads models and training data, hands inputs to pipeline runs, archives its journal.
     mendloop = {
       namespace        = local.controller
       service_accounts = ["mendloop"]
       purpose          = "mendloop's controller"
-      read             = [{ bucket_arn = module.storage.bucket_arns["artifacts"] }, { bucket_arn = module.storage.bucket_arns["pipelines"] }]
-      write            = [{ bucket_arn = module.storage.bucket_arns["training"] }, { bucket_arn = module.storage.bucket_arns["journal"] }]
+      read             = [{ bucket_arn = module.storage.bucket_arns["artifacts"] }, { bucket_arn = module.storage.bucket_arns["training"] }]
+      write            = [{ bucket_arn = module.storage.bucket_arns["pipelines"] }, { bucket_arn = module.storage.bucket_arns["journal"] }]
       key_arns         = [module.storage.kms_key_arn]
     }
     # Model servers fetch their artifact and nothing else.
@@ -189,6 +195,7 @@ module "controller_namespace" {
   egress_to = {
     (local.monitoring) = [9090, 9093]
     (local.mlflow)     = [5000]
+    (local.models)     = [8080]
     kubeflow           = [8888]
   }
   # The API server, S3 and PostgreSQL lie in the VPC or behind it.
@@ -239,7 +246,26 @@ module "mendloop" {
   namespace = module.controller_namespace.name
   image     = var.mendloop_image
   replicas  = 1
-  values    = var.mendloop_values
+
+  # Where everything is; what the caller says comes after it and wins.
+  values = concat([yamlencode({
+    access         = { namespaces = [module.models_namespace.name] }
+    serviceMonitor = { enabled = true }
+    prometheusRule = { enabled = true }
+    dashboards     = { enabled = true }
+    secrets        = { files = module.secrets.secret_names["mendloop-passwords"] }
+    networkPolicy  = { ingressNamespaces = [{ "kubernetes.io/metadata.name" = local.monitoring }] }
+    platform = {
+      pipelines = { kubeflow = {
+        url     = module.kubeflow.api_url
+        outputs = "s3://${module.storage.bucket_names["pipelines"]}/runs"
+      } }
+      registry      = { mlflow = { trackingUri = module.mlflow.tracking_uri } }
+      metrics       = { prometheus = { url = module.monitoring.prometheus_url } }
+      predictionLog = { database = { url = local.database, passwordFrom = { file = "/etc/mendloop/secrets/postgres-password" } } }
+      journal       = { url = local.database, passwordFrom = { file = "/etc/mendloop/secrets/postgres-password" } }
+    }
+  })], var.mendloop_values)
 
   # It would only report what is not there yet.
   depends_on = [module.identity, module.mesh, module.secrets]

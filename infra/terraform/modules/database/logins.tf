@@ -5,7 +5,7 @@ ephemeral "random_password" "login" {
   for_each = var.logins
 
   length = 40
-  # It stands in connection URLs: nothing that would have to be escaped there.
+  # Some applications put it into connection URLs: nothing that would have to be escaped there.
   special = false
 }
 
@@ -31,15 +31,5 @@ resource "aws_secretsmanager_secret_version" "login" {
     database = each.value.database
     host     = aws_db_instance.this.address
     port     = aws_db_instance.this.port
-    # Connections that cannot prove the server's name are refused by the client.
-    url = format(
-      "postgresql://%s:%s@%s:%d/%s?sslmode=verify-full&sslrootcert=%s",
-      each.key,
-      ephemeral.random_password.login[each.key].result,
-      aws_db_instance.this.address,
-      aws_db_instance.this.port,
-      each.value.database,
-      urlencode(var.ca_bundle_path),
-    )
   })
 }

@@ -129,12 +129,6 @@ variable "logins" {
   }
 }
 
-variable "ca_bundle_path" {
-  description = "Where applications mount the certificates that RDS is checked with."
-  type        = string
-  default     = "/etc/mendloop/rds/ca.pem"
-}
-
 variable "tags" {
   description = "Tags on everything that can bear them."
   type        = map(string)

@@ -29,11 +29,7 @@ resource "helm_release" "secrets" {
     region  = var.region
     store   = var.store_name
     refresh = var.refresh_interval
-    secrets = { for name, secret in var.secrets : name => {
-      namespace = secret.namespace
-      remote    = secret.remote
-      name      = coalesce(secret.name, name)
-    } }
+    secrets = var.secrets
   })]
 
   depends_on = [helm_release.operator]

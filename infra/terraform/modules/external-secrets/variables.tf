@@ -39,10 +39,19 @@ variable "refresh_interval" {
 }
 
 variable "secrets" {
-  description = "Secrets to keep in the cluster, by key: the namespace, the name in Secrets Manager (`remote`), and the Secret's name (default: the key)."
+  description = <<-EOT
+    Secrets to keep in the cluster, by name: their namespace, and either `remote`, whose properties are
+    all taken under their own names, or `keys`: each key of the Secret with the `remote` and the
+    `property` that it is taken from. (`remote` is a name in Secrets Manager.)
+  EOT
   type = map(object({
     namespace = string
-    remote    = string
-    name      = optional(string)
+    remote    = optional(string)
+    keys      = optional(map(object({ remote = string, property = string })), {})
   }))
+
+  validation {
+    condition     = alltrue([for secret in values(var.secrets) : (secret.remote != null) != (length(secret.keys) > 0)])
+    error_message = "Each secret needs either remote or keys."
+  }
 }
