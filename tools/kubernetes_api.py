@@ -59,6 +59,7 @@ class KubernetesApi:
         """``client``: a ``kubernetes.client.ApiClient``; see ``connect`` and ``at``."""
         self._client = client
         self._listeners: list[OnWrite] = []
+        self.timeout_s: tuple[float, float] = (_CONNECT_S, _READ_S)  # of silence, not of the whole
 
     def on_write(self, listener: OnWrite) -> None:
         """Tell ``listener`` of every write from now on, right after it was sent."""
@@ -160,7 +161,7 @@ class KubernetesApi:
                 auth_settings=["BearerToken"],
                 _preload_content=False,
                 _return_http_data_only=True,
-                _request_timeout=(_CONNECT_S, timeout_s + grace_s),
+                _request_timeout=(self.timeout_s[0], timeout_s + grace_s),
             )
         return Watch(response, what)
 
@@ -242,7 +243,7 @@ class KubernetesApi:
                 header_params={"Accept": _JSON},
                 auth_settings=["BearerToken"],
                 response_type="object",
-                _request_timeout=(_CONNECT_S, _READ_S),
+                _request_timeout=self.timeout_s,
             )[2]
         told = next((value for name, value in headers.items() if name.lower() == "date"), "")
         try:
@@ -282,7 +283,7 @@ class KubernetesApi:
                 body=body,
                 auth_settings=["BearerToken"],
                 response_type="object",
-                _request_timeout=(_CONNECT_S, _READ_S),
+                _request_timeout=self.timeout_s,
             )
         if not isinstance(found, dict):
             raise Unavailable(f"{what}: the API server answered with something else than an object")

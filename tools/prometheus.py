@@ -23,7 +23,7 @@ _REQUESTS = "istio_requests_total"
 _DURATION = "istio_request_duration_milliseconds"
 ISTIO_EDGES_MS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
 """Where Istio's histogram counts unless told otherwise."""
-_TIMEOUT_S = 5
+_TIMEOUT_S = 5.0
 _SeriesKey = tuple[tuple[str, str], ...]
 
 
@@ -50,6 +50,7 @@ class PrometheusMetrics:
         reporter: str = "source",
         headers: Mapping[str, str] | None = None,
         stale_after_s: float = 90.0,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         """``versions``: those that have a route or a server, listed though nobody called them yet.
 
@@ -70,6 +71,7 @@ class PrometheusMetrics:
         self._versions = versions
         self._reporter = reporter
         self._stale_after_s = stale_after_s
+        self._timeout_s = timeout_s
         self._epoch = uuid.uuid4().hex[:12]
         self._totals: dict[str, _Totals] = defaultdict(_Totals)
 
@@ -102,7 +104,7 @@ class PrometheusMetrics:
 
     def _query(self, query: str, *, at: float | None = None) -> Any:
         params = {} if at is None else {"time": str(at)}
-        return self._connection.custom_query(query, params=params, timeout=_TIMEOUT_S)
+        return self._connection.custom_query(query, params=params, timeout=self._timeout_s)
 
     def _must_be_fresh(self, now: float, aged: list[Any]) -> None:
         """Silence is not "no requests": a proxy that nobody scrapes looks the same."""

@@ -18,7 +18,8 @@ from tests.promises.test_registry import Make, owner
 from tests.promises.test_registry import make as make
 from tests.stand_in import postgres
 from tests.stand_in.mlflow_server import ADMIN, PASSWORD, MlflowServer, mlflow_server
-from tools.errors import Invalid, Refused, Uncertain
+from tests.stand_in.tcp_proxy import BROKEN, Fault, tcp_proxy
+from tools.errors import Invalid, Refused, Unavailable, Uncertain
 from tools.mlflow_http import MlflowAccess
 from tools.mlflow_registry import MlflowRegistry
 from tools.registry import CHALLENGER, CHAMPION
@@ -163,3 +164,66 @@ def test_an_account_with_a_password_from_a_file(stage: Stage, tmp_path: Path) ->
     assert MlflowRegistry(other_name, "", access=access).versions("flights") == ()
     with pytest.raises(Invalid, match="one account per server"):
         MlflowRegistry(stage.server.url, "", access=access).versions("flights")
+
+
+def test_a_connection_that_breaks_half_way_leaves_no_half_made_change(
+    stage: Stage, make: Make
+) -> None:
+    """Refused, hung, cut, reset, lost, answered by somebody else: told as what it is, within
+    bounds, without the token; the same write again ends in what was wanted."""
+    for key in ("run-1", "run-2"):
+        stage.registry.register(make(), key=key)
+    stage.registry.set_alias("flights", CHAMPION, "1", key="k")
+    port = int(stage.server.url.rpartition(":")[2])
+    token = SecretFrom(file=str(stage.server.tokens.parent / "token"))
+    with tcp_proxy(port) as proxy:
+        access = MlflowAccess(token_from=token, read_s=1.5, attempts=1)
+        registry = MlflowRegistry(f"http://127.0.0.1:{proxy.port}", "", access=access)
+        assert len(registry.versions("flights")) == 2
+        for number, fault in enumerate(BROKEN):
+            wanted = str(1 + number % 2)
+            registry.set_alias("flights", CHAMPION, str(2 - number % 2), key=f"b{number}")
+            proxy.fault = fault
+            with pytest.raises((Unavailable, Uncertain)) as written:
+                registry.set_alias("flights", CHAMPION, wanted, key=f"k{number}")
+            with pytest.raises(Unavailable) as read:
+                registry.by_alias("flights", CHAMPION)
+            proxy.fault = Fault.NONE
+            registry.set_alias("flights", CHAMPION, wanted, key=f"k{number}")
+            champion = registry.by_alias("flights", CHAMPION)
+
+            assert champion is not None
+            assert champion.version == wanted
+            assert "token-of-admin" not in f"{written.value} {read.value}"
+        proxy.fault = Fault.EXPIRED
+        with pytest.raises(Refused, match="renew the token"):
+            registry.versions("flights")
+
+
+def test_a_write_whose_answer_is_lost_is_uncertain_and_never_repeated(
+    stage: Stage, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's own client would send it again, and make a version twice."""
+    from mlflow.tracking import MlflowClient
+
+    port = int(stage.server.url.rpartition(":")[2])
+    token = SecretFrom(file=str(stage.server.tokens.parent / "token"))
+    with tcp_proxy(port) as proxy:
+        access = MlflowAccess(token_from=token, read_s=5.0, attempts=3)
+        registry = MlflowRegistry(f"http://127.0.0.1:{proxy.port}", "", access=access)
+        registry.register(make(), key="run-1")
+        create = MlflowClient.create_model_version
+
+        def lost(client: MlflowClient, *arguments: Any, **named: Any) -> Any:
+            proxy.fault = Fault.LOST
+            return create(client, *arguments, **named)
+
+        monkeypatch.setattr(MlflowClient, "create_model_version", lost)
+        with pytest.raises(Uncertain, match="look before"):
+            registry.register(make(), key="run-2")
+        proxy.fault = Fault.NONE
+        monkeypatch.setattr(MlflowClient, "create_model_version", create)
+        made = registry.register(make(), key="run-2")
+
+    assert made.run_key == "run-2"
+    assert [each.run_key for each in stage.registry.versions("flights")] == ["run-1", "run-2"]
