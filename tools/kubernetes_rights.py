@@ -73,7 +73,9 @@ TO_RUN_SERVERS = (
     *_rights("", "configmaps", "get", "create", "update", "patch", "delete"),
     *_rights("policy", "poddisruptionbudgets", "create", "patch", "delete"),
 )
-TO_HOLD_LEASES = _rights("coordination.k8s.io", "leases", "get", "create", "update")
+TO_HOLD_LEASES = _rights(
+    "coordination.k8s.io", "leases", "get", "list", "create", "update", "delete"
+)
 TO_KEEP_CONFIG_MAPS = _rights("", "configmaps", "get", "create", "update")
 """Kill switch and checkpoints, in mendloop's own namespace."""
 

@@ -190,9 +190,10 @@ class Installation:
         """Leases, kill switch, checkpoints: what mendloop keeps of its own."""
         clock = VirtualClock()
         leases = KubernetesLeases(self.api, clock, namespace=OWN)
-        lease = leases.acquire(TARGET, "a")
-        assert lease is not None
+        assert leases.replicas("a") == {"a"}
+        lease = leases.acquire_many([TARGET], "a")[TARGET]
         leases.release(lease)
+        leases.leave("a")
         switch = StopConfigMap(self.api, namespace=OWN)
         switch.on([None, TARGET])
         switch.turn_on(TARGET, "a person in the pod")

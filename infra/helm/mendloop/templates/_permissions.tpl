@@ -51,7 +51,7 @@ Server-side apply of an object that does not exist yet needs both `patch` and `c
 {{- define "mendloop.permissions.own" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update]
+  verbs: [get, list, create, update, delete]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, update]
