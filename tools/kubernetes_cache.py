@@ -24,7 +24,7 @@ import structlog
 
 from tools.errors import MendloopError, Unavailable
 from tools.kubernetes_api import Gone, KubernetesApi, NotFound
-from tools.kubernetes_copies import Copies, Key, carries, key_of, pairs_of, revision_of
+from tools.kubernetes_copies import Copies, Key, carries, is_within, key_of, pairs_of, revision_of
 from tools.kubernetes_kinds import Kind
 from tools.kubernetes_watch import Change, Watch
 
@@ -262,7 +262,7 @@ class WatchedReads:
     def list(self, kind: Kind, namespace: str, *, labels: str = "") -> list[Body]:
         """See Reads. Raises Unavailable when the watch is broken."""
         objects = self._of(kind, namespace)
-        if objects is None or not set(pairs_of(objects.labels)) <= set(pairs_of(labels)):
+        if objects is None or not is_within(labels, objects.labels):
             return self._api.list(kind, namespace, labels=labels)
         return [{**body, "apiVersion": kind.api_version} for body in objects.all(namespace, labels)]
 

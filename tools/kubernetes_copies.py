@@ -15,8 +15,8 @@ from typing import Any
 Body = dict[str, Any]
 Key = tuple[str, str]
 """Namespace and name."""
-Pair = tuple[str, str]
-"""Label and value."""
+Pair = tuple[str, str | None]
+"""Label and value; None: whatever its value."""
 
 
 class Copies:
@@ -33,7 +33,8 @@ class Copies:
         self.remove(key)
         meta = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
         self._texts[key] = json.dumps({**body, "metadata": meta}, separators=(",", ":"))
-        self._pairs[key] = tuple((meta.get("labels") or {}).items())
+        labels = (meta.get("labels") or {}).items()
+        self._pairs[key] = tuple(pair for n, v in labels for pair in ((n, v), (n, None)))
         for pair in self._pairs[key]:
             self._by_pair[pair].add(key)
 
@@ -75,15 +76,30 @@ def revision_of(body: Body | None) -> str:
 
 
 def pairs_of(selector: str) -> list[Pair]:
-    """The labels that an equality selector such as ``app=flights,version=v3`` asks for."""
+    """The labels that a selector such as ``app=flights,version`` asks for: equal to a value, or
+    there at all."""
     parts = [part.partition("=") for part in selector.split(",") if part]
-    return [(name.strip(), value.lstrip("=").strip()) for name, _, value in parts]
+    return [
+        (name.strip(), value.lstrip("=").strip() if is_ else None) for name, is_, value in parts
+    ]
+
+
+def is_within(asked: str, kept: str) -> bool:
+    """Whether whatever fits the selector ``asked`` fits ``kept`` too."""
+    wanted = pairs_of(asked)
+    names = {name for name, _ in wanted}
+    return all(
+        name in names if value is None else (name, value) in wanted
+        for name, value in pairs_of(kept)
+    )
 
 
 def carries(body: Body, pairs: Sequence[Pair]) -> bool:
     """Whether an object has all the labels."""
     labels = body["metadata"].get("labels") or {}
-    return all(labels.get(name) == value for name, value in pairs)
+    return all(
+        name in labels if value is None else labels.get(name) == value for name, value in pairs
+    )
 
 
 def _parsed(text: str) -> Body:

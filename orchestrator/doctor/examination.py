@@ -15,18 +15,20 @@ from orchestrator.doctor.check import Check, NoWay
 from orchestrator.doctor.permissions import Permissions
 from orchestrator.journal.address import JournalAddress
 from orchestrator.kill_switch import STOP_FILE, KillSwitch
+from orchestrator.meter import Meter
 from orchestrator.notifications.channels import FILE as CHANNELS_FILE
 from orchestrator.platform import reach
+from orchestrator.platform.adapters import Adapters
 from orchestrator.platform.document import Platform, PlatformSpec
 from orchestrator.resources.source import Resource, judge
 from tools import kubernetes_rights as rights
+from tools.clock import SystemClock
 from tools.documents import load_document
 from tools.envoy_bootstrap import binary
 from tools.errors import MendloopError
 from tools.kubernetes_api import KubernetesApi
 from tools.kubernetes_kinds import MANAGED_MODEL
 from tools.managed_model import ManagedModel
-from tools.parquet_log import ParquetPredictionLog
 
 Now = Callable[[], datetime]
 _HANDS_OFF = ("observe", "propose")
@@ -136,16 +138,8 @@ def _services(spec: PlatformSpec, models: list[ManagedModel]) -> Iterator[Check]
         yield services.Counters(counters, [model.target for model in models])
     if spec.journal.is_shared:
         yield services.JournalDatabase(lambda: reach.journal(spec).database)
-    log = spec.prediction_log
-    if log.parquet is not None:
-        predictions = log.parquet.predictions or spec.home / "predictions"
-        labels = log.parquet.labels or spec.home / "labels"
-        yield services.Predictions(partial(ParquetPredictionLog, predictions, labels), models)
-    if log.database is not None and log.database.url.startswith("postgres"):
-        where = "predictionLog.database"
-        yield services.DatabaseAnswers(
-            partial(opening.database, log.database.url, log.database.password_from, where)
-        )
+    adapters = Adapters(spec, clock=SystemClock(), meter=Meter())
+    yield services.Predictions(lambda: adapters.log, models)
 
 
 def _model_files(spec: PlatformSpec) -> list[Path]:

@@ -9,14 +9,11 @@ from orchestrator.platform.connections import (
     MlflowSettings,
     PrometheusSettings,
 )
-from orchestrator.platform.reach import database_url
 from tools.kubeflow_api import KubeflowApi
 from tools.managed_model import ManagedModel
 from tools.mlflow_http import MlflowAccess
 from tools.mlflow_registry import MlflowRegistry
-from tools.postgres import Database
 from tools.prometheus import PrometheusMetrics, Watched
-from tools.secret_source import SecretFrom
 
 
 def mlflow(settings: MlflowSettings) -> MlflowRegistry:
@@ -60,8 +57,3 @@ def prometheus(settings: PrometheusSettings, models: list[ManagedModel]) -> Prom
         headers=headers,
         stale_after_s=settings.stale_after.total_seconds(),
     )
-
-
-def database(url: str, password: SecretFrom | None, what: str) -> Database:
-    """A database, to read."""
-    return Database(database_url(url, password, what), read_only=True, connections=1)

@@ -118,23 +118,6 @@ class JournalDatabase(Check):
             yield self.ok(f"{name} answers, its tables are current ({state.version})")
 
 
-class DatabaseAnswers(Check):
-    """Whether a database lets mendloop in, to read."""
-
-    about = "prediction log"
-
-    def __init__(self, open_database: Callable[[], Database]) -> None:
-        """Opened in the check: its password may not be there."""
-        self._open = open_database
-
-    def findings(self) -> Iterable[Finding]:
-        """See Check."""
-        database = self._open()
-        with database.connection() as connection:
-            connection.execute(b"SELECT 1")
-        yield self.ok(f"{database.name} answers")
-
-
 class Predictions(Check):
     """Whether predictions and labels of each model can be read."""
 

@@ -24,13 +24,12 @@ from tools.istio_subsets import IstioSubsets
 from tools.kubernetes_api import KubernetesApi
 from tools.kubernetes_cache import WatchedObjects, WatchedReads
 from tools.kubernetes_kinds import (
-    AUTOSCALER,
     DEPLOYMENT,
     DESTINATION_RULE,
     POD,
     VIRTUAL_SERVICE,
 )
-from tools.kubernetes_manifests import ServerTemplate
+from tools.kubernetes_manifests import TARGET_LABEL, ServerTemplate
 from tools.kubernetes_workloads import Health, KubernetesWorkloads, http_health
 from tools.managed_model import ManagedModel
 from tools.metrics import Metrics
@@ -135,18 +134,23 @@ class ClusterDesks:
         )
 
     def _copies(self, namespace: str) -> WatchedReads:
-        """Of the kinds that are looked at in every tick."""
+        """Of the kinds that are looked at in every tick; of others' pods, none."""
         if namespace not in self._reads:
             istio = IstioVersions(self.api)
-            kinds = [DEPLOYMENT, POD, AUTOSCALER, *map(istio.of, _OF_ISTIO)]
-            watched = [WatchedObjects(self.api, kind, namespace=namespace) for kind in kinds]
+            watched = [
+                *(
+                    WatchedObjects(self.api, kind, namespace=namespace, labels=TARGET_LABEL)
+                    for kind in (DEPLOYMENT, POD)
+                ),
+                *(
+                    WatchedObjects(self.api, istio.of(kind), namespace=namespace)
+                    for kind in (VIRTUAL_SERVICE, DESTINATION_RULE)
+                ),
+            ]
             reads = self._reads[namespace] = WatchedReads(self.api, watched)
             reads.start()
             reads.await_copies(FIRST_COPIES_S)
         return self._reads[namespace]
-
-
-_OF_ISTIO = (VIRTUAL_SERVICE, DESTINATION_RULE)
 
 
 def _template(model: ManagedModel, settings: ServerSettings) -> ServerTemplate:

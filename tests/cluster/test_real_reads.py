@@ -19,7 +19,7 @@ globals().update(
 )
 
 
-@pytest.fixture(params=["asked", "watched"])
+@pytest.fixture(params=["asked", "watched", "watched, some"])
 def world(
     request: pytest.FixtureRequest, real_api: KubernetesApi, namespace: str
 ) -> Iterator[World]:

@@ -47,11 +47,13 @@ class World:
 
 @contextmanager
 def reading(kind: str, own: KubernetesApi, other: KubernetesApi, namespace: str) -> Iterator[World]:
-    """``kind``: ``asked`` reads the API server, ``watched`` copies."""
+    """``kind``: ``asked`` reads the API server, ``watched`` copies, of all or of some."""
     if kind == "asked":
         yield World(own, own, other, namespace)
         return
-    reads = WatchedReads(own, [WatchedObjects(own, CONFIG_MAP, namespace=namespace, turn_s=5)])
+    labels = "app" if kind == "watched, some" else ""
+    watched = WatchedObjects(own, CONFIG_MAP, namespace=namespace, labels=labels, turn_s=5)
+    reads = WatchedReads(own, [watched])
     reads.start()
     try:
         assert reads.await_copies(DEADLINE_S)
@@ -60,7 +62,7 @@ def reading(kind: str, own: KubernetesApi, other: KubernetesApi, namespace: str)
         reads.stop()
 
 
-@pytest.fixture(params=["asked", "watched"])
+@pytest.fixture(params=["asked", "watched", "watched, some"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     with open_stand_in() as api, reading(request.param, api, _sibling(api), "default") as made:
         yield made
@@ -127,6 +129,8 @@ def test_a_selector_finds_those_that_carry_all_its_labels(world: World) -> None:
 
     assert until(lambda: world.names("app=flights") == ["two"])
     assert until(lambda: world.names("app=fraud") == ["one", "three"])
+    assert until(lambda: world.names("app") == ["one", "three", "two"])
+    assert world.names("app,version=v2") == ["two"]
 
 
 def test_objects_say_what_they_are(world: World) -> None:

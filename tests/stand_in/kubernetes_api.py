@@ -336,7 +336,10 @@ def _selected(body: Body, query: dict[str, str]) -> bool:
     wanted = [p.partition("=") for p in query.get("labelSelector", "").split(",") if p]
     named = query.get("fieldSelector", "").removeprefix("metadata.name=")
     is_named = not named or body["metadata"]["name"] == named
-    return is_named and all(labels.get(name) == value.lstrip("=") for name, _, value in wanted)
+    return is_named and all(
+        labels.get(name) == value.lstrip("=") if equals else name in labels
+        for name, equals, value in wanted
+    )
 
 
 def _read_as(body: Body, place: Place) -> Body:

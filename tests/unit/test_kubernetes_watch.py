@@ -6,16 +6,32 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.promises.test_reads import until
+from tests.stand_in.kubelet import Kubelet
 from tests.stand_in.kubernetes_api import Cluster, Failure, api_server
 from tools.errors import Unavailable
-from tools.kubernetes_api import CONFIG_MAP, Gone, KubernetesApi
-from tools.kubernetes_cache import WatchedObjects
+from tools.istio import IstioTraffic
+from tools.istio_subsets import IstioSubsets
+from tools.kubernetes_api import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DESTINATION_RULE,
+    POD,
+    VIRTUAL_SERVICE,
+    Gone,
+    KubernetesApi,
+)
+from tools.kubernetes_cache import WatchedObjects, WatchedReads
+from tools.kubernetes_manifests import TARGET_LABEL, ServerTemplate
 from tools.kubernetes_watch import Watch
+from tools.kubernetes_workloads import KubernetesWorkloads
+from tools.virtual_service import virtual_service
+from tools.workloads import ServerPhase, ServerRequest
 
 Served = tuple[KubernetesApi, Cluster]
 
@@ -238,3 +254,51 @@ def test_stopping_does_not_wait_for_the_watch_to_end(served: Served) -> None:
     assert not objects._thread.is_alive()
     assert threading.active_count() <= before + 2  # the server's own threads end by themselves
     objects.stop()
+
+
+def test_looking_at_many_models_costs_no_request(served: Served) -> None:
+    """However many there are: an idle tick is answered from the copies."""
+    api, cluster = served
+    targets = [f"default/model-{n}" for n in range(20)]
+    kubelet = Kubelet(api, "default")
+    templates = {target: ServerTemplate(model="m", image="serving:1") for target in targets}
+    subsets = IstioSubsets(api)
+    acting = KubernetesWorkloads(api, templates, endpoints=subsets, health=kubelet.health)
+    for target in targets:
+        _, name = target.split("/")
+        request = ServerRequest(
+            target=target, version="1", artifact=Path("artifact"), artifact_digest="aa"
+        )
+        acting.start(request, key="start", token=1)
+        api.create(
+            VIRTUAL_SERVICE, virtual_service("default", name, host=name, version="1", hosts=[name])
+        )
+    for _ in range(2):
+        kubelet.pass_time(5.0)
+    for target in targets:
+        acting.read(target, "1")  # publishes its subset
+    servers = [WatchedObjects(api, kind, labels=TARGET_LABEL) for kind in (DEPLOYMENT, POD)]
+    routes = [WatchedObjects(api, kind) for kind in (VIRTUAL_SERVICE, DESTINATION_RULE)]
+    reads = WatchedReads(api, [*servers, *routes])
+    reads.start()
+    assert reads.await_copies(10.0)
+    told = {target: {"config": {"masked": []}, "artifact_digest": "aa"} for target in targets}
+    looking = KubernetesWorkloads(
+        api,
+        templates,
+        endpoints=IstioSubsets(api, reads=reads),
+        health=lambda pod: told[f"default/{pod['metadata']['labels']['app']}"],
+        reads=reads,
+    )
+    traffic = IstioTraffic(api, reads=reads)
+    traffic.read("default", "model-0")  # asks once which version of Istio is served
+    looking.servers("default/model-0")
+    assert until(lambda: sum("watch=true" in path for _, path in cluster.requests) == 4)
+    before = len(cluster.requests)
+    for target in targets:
+        [state] = looking.servers(target)
+        assert state.phase is ServerPhase.READY
+        assert traffic.read("default", target.partition("/")[2]).resource_version
+
+    assert cluster.requests[before:] == []
+    reads.stop()
