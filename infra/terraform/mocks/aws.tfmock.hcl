@@ -32,10 +32,6 @@ mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
 }
 
-mock_data "aws_availability_zones" {
-  defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"] }
-}
-
 mock_resource "aws_db_instance" {
   defaults = {
     address            = "mendloop.example.eu-central-1.rds.amazonaws.com"

@@ -1,12 +1,7 @@
 # Production: three zones, a standby of the database, a journal whose checkpoints nobody can delete,
 # an API server that only the VPC reaches, GPU nodes of two sizes.
 
-data "aws_availability_zones" "these" {
-  state = "available"
-}
-
 locals {
-  zones      = slice(data.aws_availability_zones.these.names, 0, 3)
   cidr       = "10.60.0.0/16"
   controller = "mendloop"
   models     = "models"
@@ -28,7 +23,7 @@ module "network" {
   name               = var.name
   region             = var.region
   cidr               = local.cidr
-  availability_zones = local.zones
+  availability_zones = var.availability_zones
   log_kms_key_arn    = var.log_kms_key_arn
 }
 

@@ -10,6 +10,12 @@ variable "region" {
   default     = "eu-central-1"
 }
 
+variable "availability_zones" {
+  description = "Zones of the region to spread over, by name: a zone that AWS adds moves nothing."
+  type        = list(string)
+  default     = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
+}
+
 variable "administrator_role_arns" {
   description = "IAM roles that administer the cluster, by who that is; whoever runs Terraform must be among them."
   type        = map(string)

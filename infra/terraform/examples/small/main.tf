@@ -1,16 +1,11 @@
 # The smallest installation that is still safe: one NAT gateway, one database without standby, small
 # nodes, GPU nodes only while a pipeline asks for one. For trials and small teams.
 
-data "aws_availability_zones" "these" {
-  state = "available"
-}
-
 data "aws_secretsmanager_secret" "grafana" {
   name = var.grafana_admin_secret
 }
 
 locals {
-  zones      = slice(data.aws_availability_zones.these.names, 0, 2)
   cidr       = "10.60.0.0/16"
   controller = "mendloop"
   models     = "models"
@@ -26,7 +21,7 @@ module "network" {
   name                    = var.name
   region                  = var.region
   cidr                    = local.cidr
-  availability_zones      = local.zones
+  availability_zones      = var.availability_zones
   single_nat_gateway      = true
   flow_log_retention_days = 30
 }

@@ -21,6 +21,7 @@ resource "aws_kms_key" "secrets" {
 
 resource "aws_cloudwatch_log_group" "control_plane" {
   #checkov:skip=CKV_AWS_158: encrypted by CloudWatch's own key; a key of one's own is log_kms_key_arn
+  #checkov:skip=CKV_AWS_338: a year is the default of log_retention_days; the small example keeps 30 days
   name              = "/aws/eks/${var.name}/cluster"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn

@@ -1,6 +1,7 @@
 # Who talked to whom, kept for an incident's review.
 
 resource "aws_cloudwatch_log_group" "flows" {
+  #checkov:skip=CKV_AWS_338: a year is the default of flow_log_retention_days; the small example keeps 30 days
   name              = "/vpc/${var.name}/flows"
   retention_in_days = var.flow_log_retention_days
   kms_key_id        = var.log_kms_key_arn
