@@ -294,6 +294,7 @@ def _client(settings: Any) -> Any:
     from kubernetes import client
 
     settings.retries = False  # urllib3 would repeat writes that may have happened
+    settings.connection_pool_maxsize = 64  # a watch keeps one for itself
     return client.ApiClient(settings)
 
 

@@ -80,7 +80,7 @@ class Place:
 
     def findings(self) -> list[Finding]:
         shown = self.ask("--json")
-        return [Finding.model_validate(each) for each in json.loads(shown.output)["findings"]]
+        return [Finding.model_validate(each) for each in json.loads(shown.stdout)["findings"]]
 
     def wrong(self, about: str) -> list[str]:
         """What is said to be missing or unknown."""
@@ -150,7 +150,7 @@ def test_the_rule_is_bound_to_who_asks(place: Place) -> None:
     place.cluster.allowed = lambda attributes: attributes["verb"] != "patch"
     place.cluster.user = "system:serviceaccount:mendloop:controller"
     shown = place.ask()
-    objects = list(yaml.safe_load_all(shown.output.partition("kubectl apply -f):")[2]))
+    objects = list(yaml.safe_load_all(shown.stdout.partition("kubectl apply -f):")[2]))
 
     assert [body["kind"] for body in objects] == ["Role", "RoleBinding"]
     assert objects[1]["subjects"] == [
