@@ -85,6 +85,7 @@ class Running:
         self._checked: tuple[float, str] = (float("-inf"), "")
 
     def __enter__(self) -> Self:
+        self._home.prepare()
         with ExitStack() as opened:
             self._open(opened)
             self._held = opened.pop_all()
