@@ -35,8 +35,7 @@ from tools.traffic import JsonPatch
 
 Body = dict[str, Any]
 FIELD_MANAGER = "mendloop"
-_CONNECT_S = 3
-_READ_S = 10
+_TIMEOUT_S = (3.0, 10.0)  # to connect; of silence within an answer
 _JSON = "application/json"
 _PAGE = 500
 """Objects per answer of a list, as client-go asks for them."""
@@ -59,7 +58,7 @@ class KubernetesApi:
         """``client``: a ``kubernetes.client.ApiClient``; see ``connect`` and ``at``."""
         self._client = client
         self._listeners: list[OnWrite] = []
-        self.timeout_s: tuple[float, float] = (_CONNECT_S, _READ_S)  # of silence, not of the whole
+        self.timeout_s = _TIMEOUT_S
 
     def on_write(self, listener: OnWrite) -> None:
         """Tell ``listener`` of every write from now on, right after it was sent."""
@@ -145,7 +144,7 @@ class KubernetesApi:
         revision: str,
         labels: str = "",
         timeout_s: int,
-        grace_s: float = _READ_S,
+        grace_s: float = _TIMEOUT_S[1],
     ) -> Watch:
         """What happens after ``revision``, until the server ends it after ``timeout_s``."""
         query = [("watch", "true"), ("allowWatchBookmarks", "true")]

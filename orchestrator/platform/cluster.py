@@ -64,11 +64,16 @@ class ClusterDesks:
     @cached_property
     def api(self) -> KubernetesApi:
         """Raises Invalid when no cluster is configured."""
-        if self._settings.url:
-            return KubernetesApi.at(self._settings.url)
-        return KubernetesApi.connect(
-            kubeconfig=self._settings.kubeconfig or None, context=self._settings.context or None
-        )
+        settings = self._settings
+        if settings.url:
+            api = KubernetesApi.at(settings.url)
+        else:
+            api = KubernetesApi.connect(
+                kubeconfig=settings.kubeconfig or None, context=settings.context or None
+            )
+        connect_s = settings.connect_timeout.total_seconds()
+        api.timeout_s = (connect_s, settings.read_timeout.total_seconds())
+        return api
 
     @property
     def namespace(self) -> str:

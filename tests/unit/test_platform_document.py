@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.platform.cluster import ClusterDesks
+from orchestrator.platform.connections import Kubernetes
 from orchestrator.platform.document import Platform, read_platform
 from tools.documents import parse_document
 from tools.errors import Invalid
@@ -101,3 +103,12 @@ def test_no_port_is_chosen_by_being_left_out(document: dict[str, Any], port: str
 
     with pytest.raises(Invalid, match=f"spec.{port}: Field required"):
         parse_document(document, Platform, source="platform.yaml")
+
+
+def test_the_time_limits_of_the_cluster_reach_its_client() -> None:
+    """A limit that is written and not kept is worse than none."""
+    settings = Kubernetes.model_validate(
+        {"url": "http://127.0.0.1:1", "connectTimeout": "250ms", "readTimeout": "2s"}
+    )
+
+    assert ClusterDesks(settings).api.timeout_s == (0.25, 2.0)
