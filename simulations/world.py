@@ -15,6 +15,7 @@ from typing import Any
 from agents.ports import Desk
 from agents.served import FORMER
 from orchestrator.journal.sqlite import SqliteJournal
+from orchestrator.journal.stored import StoredJournal
 from simulations.clock import VirtualClock
 from simulations.effects import Ledger, Standing, changes
 from simulations.faults import Fault, no_fault
@@ -63,9 +64,12 @@ class World:
         champion: Release | None = None,
         rows_per_hour: int = 40,
         requests_per_s: int = 1500,
+        journal: StoredJournal | None = None,
         **spec: dict[str, Any],
     ) -> None:
+        """``journal``: where it is kept; None: in memory."""
         self.folder = folder
+        self.journal: StoredJournal = journal or SqliteJournal(":memory:")
         self.fault: Fault = no_fault
         self.alerts: Alerts | None = None
         """Somebody's alerting; None: there is none."""
@@ -209,7 +213,6 @@ class World:
         self.metrics = MemoryMetrics(self.clock, fault=self._call)
         self.leases = MemoryLeases(self.clock, ttl_s=LEASE_S)
         self._log = InMemoryPredictionLog()
-        self.journal = SqliteJournal(":memory:")
         self.foundry = Foundry(self.registry, self.document, self.population, folder)
         self.users = Users(self.target, self.workloads, self.metrics, self._log, self.foundry.made)
         pipelines = {"retrain": self._train}

@@ -14,6 +14,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from orchestrator.controller import Controller
 from orchestrator.journal.incidents import IncidentSummary
+from orchestrator.journal.stored import StoredJournal
 from simulations.faults import Fault, exposed, no_fault
 from simulations.rehearsal import controller_of, incidents_of, run_until
 from simulations.world import World
@@ -125,7 +126,7 @@ class Play:
         assert self.world.users.failed.get("", 0) == 0
 
 
-def quick_world(folder: Path, **spec: Any) -> World:
+def quick_world(folder: Path, *, journal: StoredJournal | None = None, **spec: Any) -> World:
     """A world whose releases are decided within a day of event time."""
     quick = {
         "rollout": {"probation": "6h"},
@@ -135,4 +136,4 @@ def quick_world(folder: Path, **spec: Any) -> World:
     merged: dict[str, Any] = {
         name: {**quick.get(name, {}), **spec.get(name, {})} for name in {*quick, *spec}
     }
-    return World(folder, rows_per_hour=80, **merged)
+    return World(folder, rows_per_hour=80, journal=journal, **merged)
