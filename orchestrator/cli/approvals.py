@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.home import home_option
+from orchestrator.cli.home import config_option, home_option
 
 _by = click.option("--by", default="", help="Who answers (default: the user of this session).")
 
@@ -15,6 +15,7 @@ _by = click.option("--by", default="", help="Who answers (default: the user of t
 @click.command()
 @click.argument("approval")
 @home_option
+@config_option
 @_by
 def approve(approval: str, home: Path, by: str) -> None:
     """Allow one step that waits for a person.
@@ -30,6 +31,7 @@ def approve(approval: str, home: Path, by: str) -> None:
 @click.command()
 @click.argument("approval")
 @home_option
+@config_option
 @_by
 @click.option("--reason", required=True, help="Why not; written to the journal.")
 def reject(approval: str, home: Path, by: str, reason: str) -> None:

@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.audit_diff import diff
 from orchestrator.cli.audit_keep import prune, rotate_key, seal
 from orchestrator.cli.audit_replay import replay
-from orchestrator.cli.home import home_option, journal_of, open_journal
+from orchestrator.cli.home import config_option, home_option, journal_of, open_journal
 from orchestrator.cli.timeline import print_timeline
 from orchestrator.journal import kinds
 from orchestrator.journal.audit import audit as audited
@@ -46,6 +46,7 @@ for _command in (diff, prune, replay, rotate_key, seal):
 
 @audit.command()
 @home_option
+@config_option
 @click.option("--incident", metavar="ID", help="Only this incident.")
 @click.option("--json", "as_json", is_flag=True, help="Print the events as a JSON array.")
 def show(home: Path, incident: str | None, as_json: bool) -> None:
@@ -66,6 +67,7 @@ def show(home: Path, incident: str | None, as_json: bool) -> None:
 
 @audit.command()
 @home_option
+@config_option
 @click.option(
     "--export",
     "exported",
@@ -121,6 +123,7 @@ def verify(
 
 @audit.command()
 @home_option
+@config_option
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
 @click.option("--output", "-o", type=click.File("w", encoding="utf-8", lazy=True), default="-")
 def export(home: Path, form: str, output: TextIO) -> None:
@@ -137,6 +140,7 @@ def export(home: Path, form: str, output: TextIO) -> None:
 
 @audit.command(name="prove")
 @home_option
+@config_option
 @click.argument("event", type=click.IntRange(min=1))
 def prove_event(home: Path, event: int) -> None:
     """Prove that EVENT (its number) is under a signed checkpoint.
@@ -163,6 +167,7 @@ def prove_event(home: Path, event: int) -> None:
 @audit.command(name="check")
 @click.argument("proof", type=click.File("r", encoding="utf-8"))
 @home_option
+@config_option
 @_keys_option
 def check_proof(proof: TextIO, home: Path, keys: Path | None) -> None:
     """Check a proof that ``audit prove`` made, with the public key alone.

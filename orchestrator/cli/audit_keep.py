@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.home import home_option, journal_of, open_journal
+from orchestrator.cli.home import config_option, home_option, journal_of, open_journal
 from tools.errors import Invalid
 
 _by = click.option("--by", default="", help="Who does it (default: the user of this session).")
@@ -28,6 +28,7 @@ def _age(context: click.Context, option: click.Parameter, value: str) -> timedel
 
 @click.command()
 @home_option
+@config_option
 @click.option("--older-than", callback=_age, required=True, help="Such as 90d, 12h or 8w.")
 @click.option("--reason", default="", help="Why; written to the journal.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
@@ -66,6 +67,7 @@ def prune(home: Path, older_than: timedelta, reason: str, dry_run: bool, by: str
 
 @click.command()
 @home_option
+@config_option
 @_by
 def seal(home: Path, by: str) -> None:
     """Write what is signed and not sealed yet to HOME/segments, as a file that no longer changes.
@@ -98,6 +100,7 @@ def seal(home: Path, by: str) -> None:
 
 @click.command(name="rotate-key")
 @home_option
+@config_option
 @_by
 def rotate_key(home: Path, by: str) -> None:
     """Sign checkpoints with a new key from now on; the old key signs the hand-over.

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.home import home_option, open_journal
+from orchestrator.cli.home import config_option, home_option, open_journal
 from tools.errors import Invalid
 
 
 @click.command()
 @home_option
+@config_option
 @click.argument("incident")
 @click.option(
     "--policies",

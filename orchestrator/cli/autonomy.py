@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.home import home_option, open_journal
+from orchestrator.cli.home import config_option, home_option, open_journal
 from orchestrator.cli.targets import by_option, record
 from tools.errors import Invalid
 
@@ -25,6 +25,7 @@ RUNG = click.Choice(["observe", "propose", "approve", "auto"])
 @click.option("--reason", default="", help="Why; needed with --set.")
 @by_option
 @home_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the standings as a JSON array.")
 def autonomy(
     target: str | None, rung: str | None, reason: str, by: str, home: Path, as_json: bool

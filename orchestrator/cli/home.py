@@ -31,8 +31,19 @@ def _keep_url(context: click.Context, option: click.Parameter, value: str) -> No
     context.meta[_URL] = value
 
 
+def _home_of(context: click.Context, option: click.Parameter, value: Path) -> Path:
+    """Where the keys and segments are: with ``--config``, in the home that the document names."""
+    spec = context.meta.get(_PLATFORM)
+    if spec is None:
+        return value
+    from orchestrator.platform import reach
+
+    return reach.keys(spec).parent
+
+
 _home = click.option(
     "--home",
+    callback=_home_of,
     envvar="MENDLOOP_HOME",
     default=".mendloop",
     show_default=True,
@@ -63,6 +74,7 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     expose_value=False,
+    is_eager=True,  # read before --home, whose place the document's own takes
     callback=_keep_platform,
     help="Platform document: its kill switch, journal and home, instead of --home and --journal.",
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.home import home_option, open_journal
+from orchestrator.cli.home import config_option, home_option, open_journal
 
 if TYPE_CHECKING:
     from orchestrator.approvals import Standing
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @home_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the incidents as a JSON array.")
 def incidents(home: Path, as_json: bool) -> None:
     """List incidents and their outcome.

@@ -10,7 +10,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 from rich.text import Text
 
-from orchestrator.cli.home import home_option, open_journal
+from orchestrator.cli.home import config_option, home_option, open_journal
 from orchestrator.cli.timeline import console
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
@@ -82,6 +82,7 @@ def test_file(context: click.Context, file: Path | None, as_json: bool) -> None:
 @click.argument("incident")
 @click.argument("step", required=False)
 @home_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the rulings as a JSON array.")
 def explain(incident: str, step: str | None, home: Path, as_json: bool) -> None:
     """Show every rule on the steps of INCIDENT (or on one STEP), with the values it read.
@@ -133,6 +134,7 @@ def explain(incident: str, step: str | None, home: Path, as_json: bool) -> None:
 @policy.command(name="replay")
 @click.argument("file", type=click.Path(path_type=Path))
 @home_option
+@config_option
 @click.option("--since", default="30d", show_default=True, help="How far back: 12h, 30d, ...")
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
 @click.pass_context

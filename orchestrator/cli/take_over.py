@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.home import home_option, open_journal
+from orchestrator.cli.home import config_option, home_option, open_journal
 from orchestrator.cli.targets import by_option, check_target, record
 
 _target = click.argument("target")
@@ -18,6 +18,7 @@ _target = click.argument("target")
 @click.option("--reason", required=True, help="What you are going to do.")
 @by_option
 @home_option
+@config_option
 def take_over(target: str, reason: str, by: str, home: Path) -> None:
     """Take TARGET in hand: mendloop ends its incidents there and changes nothing.
 
@@ -55,6 +56,7 @@ def take_over(target: str, reason: str, by: str, home: Path) -> None:
 @click.option("--reason", default="", help="What you have done.")
 @by_option
 @home_option
+@config_option
 def hand_back(target: str, reason: str, by: str, home: Path) -> None:
     """Give TARGET back to mendloop, as it is now.
 
