@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from agents.memory import TargetMemory
 from agents.ports import Desk
 from tools.errors import Refused, Unavailable
@@ -61,19 +63,25 @@ class Served(Value):
         return self.challenger
 
 
-def look(desk: Desk, model: ManagedModel, memory: TargetMemory | None = None) -> Served:
+def look(
+    desk: Desk,
+    model: ManagedModel,
+    memory: TargetMemory | None = None,
+    aliases: Mapping[str, ModelVersion] | None = None,
+) -> Served:
     """One look at the world. Raises Unavailable when a part of it does not answer.
 
     With ``memory`` of a canary under way, a registry that does not answer is no reason to look
-    away: what the canary began with stands in.
+    away: what the canary began with stands in. ``aliases`` are those just read, None: read them.
     """
     name, serving = model.spec.model, model.spec.serving
     watch = memory.canary if memory else None
     is_registry_known = True
     try:
-        champion = desk.registry.by_alias(name, CHAMPION)
-        challenger = desk.registry.by_alias(name, CHALLENGER)
-        former = desk.registry.by_alias(name, FORMER)
+        champion, challenger, former = (
+            desk.registry.by_alias(name, alias) if aliases is None else aliases.get(alias)
+            for alias in (CHAMPION, CHALLENGER, FORMER)
+        )
     except Unavailable:
         if watch is None:
             raise

@@ -21,6 +21,7 @@ from langgraph.types import Command
 from agents.contract import Tool
 from agents.monitor.observe import Observation, observe
 from agents.monitor.service import Pulse
+from agents.survey import Glance, survey
 from orchestrator import autonomy
 from orchestrator.claims import claim
 from orchestrator.goals import GOALS, Goal
@@ -112,6 +113,7 @@ class Controller:
         self._pulses: dict[str, Pulse] = {}
         """Kept when a lease is lost and taken again: readings stay true whoever read them."""
         self._said: dict[str, str] = {}
+        self._glances: dict[str, Glance] = {}
 
     def start(self) -> None:
         """Write down that this controller begins, and which incidents it finds open."""
@@ -151,6 +153,7 @@ class Controller:
         if self._telling is not None:
             self._telling.begin([target.model.target for target in targets])
         self._own.share_out(targets)
+        self._glances = self._survey(targets)
         for target in targets:
             if is_stopping():
                 return
@@ -167,6 +170,11 @@ class Controller:
             session = self._own.standing(name)
             if self._telling is not None and session is not None:
                 self._telling.after(session, trouble)
+
+    def _survey(self, targets: Sequence[Target]) -> dict[str, Glance]:
+        """What one question per port tells of this controller's share."""
+        mine = [target for target in targets if self._own.has(target.model.target)]
+        return survey([(target.model, target.desk) for target in mine])
 
     def _follow(self) -> Sequence[Target]:
         """The targets of this tick."""
@@ -196,7 +204,12 @@ class Controller:
         if told:
             self._say_once(session.target, told)
         observation = observe(
-            session.desk, session.model, session.memory, session.event_time, session.pulse
+            session.desk,
+            session.model,
+            session.memory,
+            session.event_time,
+            session.pulse,
+            self._glances.get(session.target),
         )
         if observation.missing:
             self._say_once(session.target, observation.missing)

@@ -92,6 +92,10 @@ class Ownership:
             if name not in kept:
                 self._leases.release(self._sessions.pop(name).lease)
 
+    def has(self, target: str) -> bool:
+        """Whether it is looked at in this tick."""
+        return target in self._sessions or target in self._taken
+
     def standing(self, target: str) -> Session | None:
         """The target's session as it was left last; whether its lease stands is not asked."""
         return self._sessions.get(target)

@@ -7,7 +7,8 @@ Adapters: ``tools/scrape.py`` (``/metrics`` of the data plane and of the servers
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Protocol, runtime_checkable
 
 from tools.values import Value
 
@@ -52,3 +53,11 @@ class Metrics(Protocol):
 
     def read(self, target: str) -> Reading | NoReading:
         """Counters of every version that has a route or a server. Never raises Unavailable."""
+
+
+@runtime_checkable
+class FleetMetrics(Metrics, Protocol):
+    """Metrics that tell the counters of many targets with one question."""
+
+    def read_many(self, targets: Collection[str]) -> Mapping[str, Reading | NoReading]:
+        """Of each what ``read`` would say, all of one moment."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from tools.mlflow_searches import (
     find_model,
     get_version,
     quoted,
+    registered_models,
     search_versions,
 )
 from tools.registry import Fence, ModelVersion, Registration
@@ -35,6 +37,7 @@ from tools.version_document import FOREIGN, VersionDocument, document_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.entities.model_registry import RegisteredModel
     from mlflow.tracking import MlflowClient
 
 RUN_KEY = "mendloop.run_key"
@@ -49,7 +52,7 @@ _MAX_PARAMETER = 6000  # MLflow's limit for the text of a parameter
 
 
 class MlflowRegistry:
-    """Implements Registry."""
+    """Implements FleetRegistry."""
 
     def __init__(
         self, tracking_uri: str, artifact_root: str | Path, *, access: MlflowAccess | None = None
@@ -58,6 +61,8 @@ class MlflowRegistry:
         empty: a server takes them and passes them on."""
         self._mlflow = MlflowConnection(tracking_uri, str(artifact_root), access)
         self._documents: dict[tuple[str, str], VersionDocument] = {}
+        self._read: dict[tuple[str, int, str], MlflowVersion] = {}
+        """Versions that carry an alias, by model, when that was made, and number."""
 
     def register(self, registration: Registration, *, key: str) -> ModelVersion:
         """See Registry."""
@@ -98,6 +103,26 @@ class MlflowRegistry:
             if version is None:
                 return None
             return self._version(client, get_version(client, model, version), aliases)
+
+    def aliased(self, models: Collection[str]) -> Mapping[str, Mapping[str, ModelVersion]]:
+        """See FleetRegistry. Versions do not change: each is read once, aliases each time."""
+        wanted = set(models)
+        with self._mlflow.translated("list the registered models"):
+            client = self._mlflow.client()
+            return {
+                each.name: self._carriers(client, each)
+                for each in registered_models(client)
+                if each.name in wanted
+            }
+
+    def _carriers(self, client: MlflowClient, found: RegisteredModel) -> dict[str, ModelVersion]:
+        aliases, versions = carriers(found), {}
+        for alias, version in aliases.items():
+            place = (found.name, found.creation_timestamp, version)
+            if place not in self._read:
+                self._read[place] = get_version(client, found.name, version)
+            versions[alias] = self._version(client, self._read[place], aliases)
+        return versions
 
     def by_run(self, model: str, run_key: str) -> ModelVersion | None:
         """See Registry."""

@@ -6,6 +6,7 @@ An answer that is about something else (a proxy's page in JSON, an empty object)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tools.errors import Invalid, Unavailable
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _MOST_PAGES = 1000
 """Of 100 to 200 versions each; a list that goes on longer has no end."""
+
+
+_PAGE = 1000  # models that MLflow lists in one answer at most
 
 
 def find_model(client: MlflowClient, model: str) -> RegisteredModel | None:
@@ -69,6 +73,17 @@ def search_versions(client: MlflowClient, query: str) -> list[MlflowVersion]:
         if not token:
             return sorted(found, key=lambda each: int(each.version))
     raise Unavailable("the list of versions has no end; is the server healthy?")
+
+
+def registered_models(client: MlflowClient) -> Iterator[RegisteredModel]:
+    """Every model with its aliases, page by page."""
+    token: str | None = None
+    while True:
+        page = client.search_registered_models(max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def carriers(model: RegisteredModel) -> dict[str, str]:

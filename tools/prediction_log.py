@@ -9,9 +9,9 @@ Adapters: ``tools/parquet_log.py`` (Parquet and DuckDB through Ibis), ``tools/da
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -62,3 +62,11 @@ class PredictionLog(Protocol):
 
         Adds ``label`` (float, NaN where none is known) and ``known_at``.
         """
+
+
+@runtime_checkable
+class FleetLog(PredictionLog, Protocol):
+    """A log that tells how far many targets have come with one question."""
+
+    def extents(self, targets: Collection[str]) -> Mapping[str, LogExtent]:
+        """Of each what ``extent`` would say."""

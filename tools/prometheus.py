@@ -3,7 +3,7 @@
 The port wants counts that only grow. Series of single pods start anew with their pod, so each
 series is added up by itself here, and a reader that starts anew has a new epoch: nobody subtracts
 across what it did not see. Everything of one reading is evaluated at one moment, and answered by
-one query, so that requests, failures and slow answers belong together.
+one query, so that requests, failures and slow answers belong together; a fleet is one query too.
 Source of names and labels: https://istio.io/latest/docs/reference/config/metrics/
 """
 
@@ -12,33 +12,22 @@ from __future__ import annotations
 import math
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from tools.errors import Invalid
 from tools.metrics import NoReading, Reading, VersionCounters
-from tools.values import Value
+from tools.prometheus_query import REQUESTS, Answered, question
+from tools.prometheus_query import Watched as Watched
 
-_REQUESTS = "istio_requests_total"
-_DURATION = "istio_request_duration_milliseconds"
 ISTIO_EDGES_MS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
 """Where Istio's histogram counts unless told otherwise."""
 _TIMEOUT_S = 5.0
-_SeriesKey = tuple[tuple[str, str], ...]
-
-
-class Watched(Value):
-    """What to look for: one target as Istio's proxies label it."""
-
-    namespace: str
-    service: str
-    """``destination_service_name``: the host of the routes, without its domain."""
-    objective_ms: float
-    """Must be an edge of the histogram: slow answers are counted, not estimated."""
 
 
 class PrometheusMetrics:
-    """Implements Metrics."""
+    """Implements FleetMetrics."""
 
     def __init__(
         self,
@@ -77,20 +66,39 @@ class PrometheusMetrics:
 
     def read(self, target: str) -> Reading | NoReading:
         """See Metrics."""
+        return self.read_many([target])[target]
+
+    def read_many(self, targets: Collection[str]) -> Mapping[str, Reading | NoReading]:
+        """See FleetMetrics."""
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests.exceptions import RequestException
 
         at_s = self._monotonic_s()
+        watched = [self._watched[target] for target in targets if target in self._watched]
+        told: Answered | str = "nobody is watched"
+        try:
+            if watched:
+                told = Answered(self._query(question(watched, self._reporter)))
+        except (
+            RequestException,
+            PrometheusApiClientException,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:
+            told = str(error)
+        return {target: self._read(target, at_s, told) for target in targets}
+
+    def _read(self, target: str, at_s: float, told: Answered | str) -> Reading | NoReading:
         watched = self._watched.get(target)
         if watched is None:
             return NoReading(at_s=at_s, reason=f"nobody said how Istio labels {target}")
         try:
-            now = float(self._query("time()")[1])
-            series = self._query(_selection(watched, self._reporter), at=now)
-            aged = self._query(f"max(timestamp({_requests(watched, self._reporter)}))", at=now)
-            self._must_be_fresh(now, aged)
-            counts = self._totals[target].after(series)
-        except (RequestException, PrometheusApiClientException, ValueError, KeyError) as error:
+            if isinstance(told, str):
+                raise ValueError(told)
+            self._must_be_fresh(told.age_s(watched))
+            counts = self._totals[target].after(told.series(watched))
+        except (ValueError, KeyError) as error:
             return NoReading(at_s=at_s, reason=f"no reading of {target}: {error}")
         listed = sorted({*counts, *self._versions(target)})
         return Reading(
@@ -102,15 +110,13 @@ class PrometheusMetrics:
             ),
         )
 
-    def _query(self, query: str, *, at: float | None = None) -> Any:
-        params = {} if at is None else {"time": str(at)}
-        return self._connection.custom_query(query, params=params, timeout=self._timeout_s)
+    def _query(self, query: str) -> Any:
+        return self._connection.custom_query(query, timeout=self._timeout_s)
 
-    def _must_be_fresh(self, now: float, aged: list[Any]) -> None:
+    def _must_be_fresh(self, age_s: float | None) -> None:
         """Silence is not "no requests": a proxy that nobody scrapes looks the same."""
-        if not aged:
+        if age_s is None:
             raise ValueError("Prometheus has no sample of it; are Istio's proxies scraped?")
-        age_s = now - float(aged[0]["value"][1])
         if age_s > self._stale_after_s:
             raise ValueError(f"the newest sample is {age_s:.0f} s old")
 
@@ -119,7 +125,7 @@ class _Totals:
     """Counts of one target, over the lives of all its pods."""
 
     def __init__(self) -> None:
-        self._last: dict[_SeriesKey, float] = {}
+        self._last: dict[bytes, float] = {}
         self._sums: dict[tuple[str, str], float] = defaultdict(float)
 
     def after(self, series: list[Any]) -> dict[str, VersionCounters]:
@@ -128,7 +134,7 @@ class _Totals:
         if any(not math.isfinite(value) or value < 0 for _, value in samples):
             raise ValueError("a counter is not a finite number")
         for labels, value in samples:
-            key = tuple(sorted(labels.items()))
+            key = _series_key(labels)
             before = self._last.get(key, 0.0)
             self._last[key] = value
             gained = value - before if value >= before else value  # its pod started anew
@@ -152,39 +158,22 @@ class _Totals:
         )
 
 
+def _series_key(labels: Mapping[str, str]) -> bytes:
+    """A series among all others, small: a fleet has tens of thousands, with two dozen labels."""
+    return blake2b(repr(sorted(labels.items())).encode(), digest_size=16).digest()
+
+
 def _meanings(labels: Mapping[str, str]) -> tuple[str, ...]:
     """Which counts a series belongs to; failures are never slow."""
     code = labels.get("response_code", "")
     is_error = code.startswith("5") or code == "0"
-    if labels["__name__"] == _REQUESTS:
+    if labels["__name__"] == REQUESTS:
         if is_error:
             return ("requests", "errors")
         return ("requests", "missing") if code.startswith(("3", "4")) else ("requests",)
     if is_error:
         return ()
     return ("answered",) if labels["__name__"].endswith("_count") else ("in_time",)
-
-
-def _matchers(watched: Watched, reporter: str) -> str:
-    wanted = {
-        "reporter": reporter,
-        "destination_service_name": watched.service,
-        "destination_service_namespace": watched.namespace,
-    }
-    return ",".join(f'{name}="{value}"' for name, value in wanted.items())
-
-
-def _requests(watched: Watched, reporter: str) -> str:
-    return f"{_REQUESTS}{{{_matchers(watched, reporter)}}}"
-
-
-def _selection(watched: Watched, reporter: str) -> str:
-    names = f"{_REQUESTS}|{_DURATION}_count|{_DURATION}_bucket"
-    edge = f"{watched.objective_ms:g}"
-    return (
-        f'{{__name__=~"{names}",le=~"|{edge}|{edge}[.]0",destination_version!="",'
-        f"{_matchers(watched, reporter)}}}"
-    )
 
 
 def _connect(url: str, headers: dict[str, str]) -> Any:

@@ -6,8 +6,9 @@ Adapter: ``tools/mlflow_registry.py``.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -123,3 +124,12 @@ class Registry(Protocol):
 
         Idempotent. Raises Refused when the digest does not match the registry's.
         """
+
+
+@runtime_checkable
+class FleetRegistry(Registry, Protocol):
+    """A registry that tells the aliases of many models with one question."""
+
+    def aliased(self, models: Collection[str]) -> Mapping[str, Mapping[str, ModelVersion]]:
+        """Model -> alias -> what ``by_alias`` would say; what is not set is left out, and a model
+        is that nobody can tell anything of."""

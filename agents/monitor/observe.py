@@ -12,6 +12,7 @@ from agents.monitor.service import Pulse, feel, server_facts, service_facts
 from agents.monitor.state import facts_of
 from agents.ports import Desk
 from agents.served import Served, look
+from agents.survey import Glance
 from tools.errors import Unavailable
 from tools.managed_model import ManagedModel
 from tools.values import Value
@@ -41,14 +42,17 @@ def observe(
     memory: TargetMemory,
     event_time: str = "",
     pulse: Pulse | None = None,
+    glance: Glance | None = None,
 ) -> Observation:
     """Look at everything. Raises Unavailable when not even the route and the servers answer.
 
     A prediction log or a registry that is silent leaves the evidence as it was (``event_time`` is
-    the last one known); a canary under way is still watched, judged and undone.
+    the last one known); a canary under way is still watched, judged and undone. What ``glance``
+    tells is not asked again.
     """
-    served = look(desk, model, memory)
-    pulse = feel(desk, model, memory, served, pulse or Pulse())
+    glance = glance or Glance()
+    served = look(desk, model, memory, glance.aliases)
+    pulse = feel(desk, model, memory, served, pulse or Pulse(), glance.reading)
     counted = service_facts(model, pulse)
     memory, heard = hear(desk, model, memory)
     validated: tuple[ValidatedWindow, ...] = ()
@@ -56,7 +60,7 @@ def observe(
     compared: tuple[Compared, ...] = ()
     missing = heard.missing if served.is_registry_known else "the registry does not answer"
     try:
-        extent = desk.log.extent(model.target)
+        extent = glance.extent or desk.log.extent(model.target)
         event_time = extent.watermark.isoformat() if extent.watermark else event_time
         memory, validated = validate_new_windows(desk, model, memory, extent)
         if served.is_registry_known:

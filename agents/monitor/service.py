@@ -72,16 +72,24 @@ class Pulse(Value):
 
 
 def feel(
-    desk: Desk, model: ManagedModel, memory: TargetMemory, served: Served, pulse: Pulse
+    desk: Desk,
+    model: ManagedModel,
+    memory: TargetMemory,
+    served: Served,
+    pulse: Pulse,
+    reading: Reading | NoReading | None = None,
 ) -> Pulse:
-    """Count what the champion answered since the last look; no reading changes nothing."""
+    """Count what the champion answered since the last look; no reading changes nothing.
+
+    ``reading`` is the one just taken, None: take it.
+    """
     champion = served.champion
     if champion is None:
         return Pulse()
     of = f"{champion.version} {memory.restarted.key if memory.restarted else ''}"
     if pulse.of != of:
         pulse = Pulse(of=of)
-    reading = desk.metrics.read(model.target)
+    reading = reading or desk.metrics.read(model.target)
     if isinstance(reading, NoReading):
         return pulse
     before = pulse.reading

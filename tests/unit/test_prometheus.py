@@ -17,6 +17,9 @@ from tools.prometheus import PrometheusMetrics, Watched
 TARGET = "default/flights"
 
 
+OF = {"destination_service_namespace": "default", "destination_service_name": "flights"}
+
+
 class Answers:
     """What the server says to each query, by what the query is about."""
 
@@ -27,15 +30,16 @@ class Answers:
         self.series: list[tuple[dict[str, str], str]] = []
         self.extra: dict[str, Any] = {}
         self.code = 200
+        self.queries: list[str] = []
 
     def to(self, query: str) -> dict[str, Any]:
         data: dict[str, Any] = {"resultType": "vector", "result": []}
-        if query == "time()":
-            data = {"resultType": "scalar", "result": [self.now, str(self.now)]}
-        elif query.startswith("max(timestamp") and self.series:
-            data["result"] = [{"metric": {}, "value": [self.now, str(self.sampled)]}]
-        elif query.startswith("{"):
-            data["result"] = [{"metric": m, "value": [self.now, v]} for m, v in self.series]
+        self.queries.append(query)
+        found = [{"metric": {**OF, **m}, "value": [self.now, v]} for m, v in self.series]
+        if found:
+            newest = {**OF, "mendloop_newest_sample": "1"}
+            found.append({"metric": newest, "value": [self.now, str(self.sampled)]})
+        data["result"] = found
         return {"status": "success", "data": data, **self.extra}
 
     def count(self, pod: str, version: str, value: str, code: str = "200") -> None:
@@ -167,3 +171,38 @@ def test_an_objective_between_the_edges_is_refused_at_once() -> None:
 
     with pytest.raises(Invalid, match=r"latencyObjective.*120 ms.*250"):
         PrometheusMetrics("http://127.0.0.1:9", {TARGET: label}, monotonic_s=lambda: 1.0)
+
+
+def test_a_fleet_is_one_question(answers: Answers) -> None:
+    """However many targets there are; each is told what is its own, and who is silent is unknown."""
+    labels = {
+        f"default/{name}": Watched(namespace="default", service=name, objective_ms=objective_ms)
+        for name, objective_ms in (("flights", 250), ("trains", 100), ("ships", 250))
+    }
+    answers.count("pod-a", "1", "40")
+    trains = {**answers.series[0][0], "destination_service_name": "trains"}
+    bucket = {**trains, "__name__": "istio_request_duration_milliseconds_bucket"}
+    count = {**trains, "__name__": "istio_request_duration_milliseconds_count"}
+    answers.series += [
+        (trains, "7"),
+        ({**trains, "mendloop_newest_sample": "1"}, str(answers.sampled)),
+        (count, "7"),
+        ({**bucket, "le": "100"}, "5"),
+        ({**bucket, "le": "250"}, "7"),
+    ]
+    metrics = PrometheusMetrics(answers.url, labels, monotonic_s=lambda: 1.0)
+    found = metrics.read_many([*labels, "default/planes"])
+
+    assert len(answers.queries) == 1
+    assert requests_of(found["default/flights"]) == {"1": 40}
+    (counted,) = reading_of(found["default/trains"]).versions
+    assert (counted.requests, counted.slow) == (7, 2), "its own objective, not that of another"
+    assert isinstance(found["default/ships"], NoReading)
+    assert isinstance(found["default/planes"], NoReading)
+    assert metrics.read_many([]) == {}
+
+
+def reading_of(reading: Reading | NoReading) -> Reading:
+    """The reading, which must be one."""
+    assert isinstance(reading, Reading), reading
+    return reading
