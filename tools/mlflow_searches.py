@@ -78,12 +78,13 @@ def search_versions(client: MlflowClient, query: str) -> list[MlflowVersion]:
 def registered_models(client: MlflowClient) -> Iterator[RegisteredModel]:
     """Every model with its aliases, page by page."""
     token: str | None = None
-    while True:
+    for _ in range(_MOST_PAGES):
         page = client.search_registered_models(max_results=_PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
             return
+    raise Unavailable("the list of models has no end; is the server healthy?")
 
 
 def carriers(model: RegisteredModel) -> dict[str, str]:

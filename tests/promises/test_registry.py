@@ -13,7 +13,15 @@ from simulations.registry import MemoryRegistry
 from tools.artifact import artifact_digest
 from tools.errors import Invalid, Refused
 from tools.mlflow_registry import MlflowRegistry
-from tools.registry import CHALLENGER, CHAMPION, Fence, GateResult, Registration, Registry
+from tools.registry import (
+    CHALLENGER,
+    CHAMPION,
+    Fence,
+    FleetRegistry,
+    GateResult,
+    Registration,
+    Registry,
+)
 
 PASSED = GateResult(name="log_loss maximum", value=0.4, limit=0.5, passed=True)
 FAILED = GateResult(name="roc_auc minimum", value=0.55, limit=0.6, passed=False, detail="weak")
@@ -180,6 +188,26 @@ def test_an_alias_moves_and_goes(stage: Stage, make: Make) -> None:
     assert registry.by_alias("flights", CHALLENGER) is None
     assert registry.get("flights", "1").aliases == ()
     assert registry.get("flights", "2").aliases == (CHAMPION,)
+
+
+def test_the_aliases_of_many_are_those_of_each(stage: Stage, make: Make) -> None:
+    """One question says the same as one per alias, also after an alias moved."""
+    registry = stage.registry
+    if not isinstance(registry, FleetRegistry):
+        pytest.skip("answers for one model at a time")
+    for key in ("run-1", "run-2"):
+        registry.register(make(), key=key)
+    registry.set_alias("flights", CHAMPION, "1", key="k1")
+    before = registry.aliased(["flights", "unknown"])
+    registry.set_alias("flights", CHAMPION, "2", key="k2")
+    registry.set_alias("flights", CHALLENGER, "1", key="k3")
+    after = registry.aliased(["flights"])
+
+    assert before["flights"][CHAMPION].version == "1"
+    assert "unknown" not in before
+    assert after["flights"] == {
+        alias: registry.by_alias("flights", alias) for alias in (CHAMPION, CHALLENGER)
+    }
 
 
 def test_an_alias_needs_a_version(stage: Stage, make: Make) -> None:

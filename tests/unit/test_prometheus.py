@@ -174,7 +174,7 @@ def test_an_objective_between_the_edges_is_refused_at_once() -> None:
 
 
 def test_a_fleet_is_one_question(answers: Answers) -> None:
-    """However many targets there are; each is told what is its own, and who is silent is unknown."""
+    """However many targets there are; each is told its own, and who is silent is unknown."""
     labels = {
         f"default/{name}": Watched(namespace="default", service=name, objective_ms=objective_ms)
         for name, objective_ms in (("flights", 250), ("trains", 100), ("ships", 250))
