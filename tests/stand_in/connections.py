@@ -272,13 +272,18 @@ def _prometheus() -> Iterator[int]:
 
 
 def _result(query: str) -> dict[str, Any]:
-    if query == "time()":
-        return {"resultType": "scalar", "result": [1000.0, "1000"]}
-    if query.startswith("max("):
-        return {"resultType": "vector", "result": [{"metric": {}, "value": [1000.0, "999"]}]}
-    labels = {
+    """One counter and the time of its newest sample; anything else than ``query`` gets nothing."""
+    if not query.startswith("{"):
+        return {"resultType": "vector", "result": []}
+    of = {"destination_service_namespace": "default", "destination_service_name": "flights"}
+    counter = {
         "__name__": "istio_requests_total",
         "destination_version": "v1",
         "response_code": "200",
+        **of,
     }
-    return {"resultType": "vector", "result": [{"metric": labels, "value": [1000.0, "7"]}]}
+    found = [(counter, "7"), ({**of, "mendloop_newest_sample": "1"}, "999")]
+    return {
+        "resultType": "vector",
+        "result": [{"metric": labels, "value": [1000.0, value]} for labels, value in found],
+    }
