@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -30,7 +29,7 @@ from tools.kubernetes_kinds import POD_DISRUPTION_BUDGET as POD_DISRUPTION_BUDGE
 from tools.kubernetes_kinds import SERVICE as SERVICE
 from tools.kubernetes_kinds import VIRTUAL_SERVICE as VIRTUAL_SERVICE
 from tools.kubernetes_kinds import Kind as Kind
-from tools.kubernetes_watch import Watch
+from tools.kubernetes_watch import Listing, Watch
 from tools.traffic import JsonPatch
 
 Body = dict[str, Any]
@@ -41,14 +40,6 @@ _PAGE = 500
 """Objects per answer of a list, as client-go asks for them."""
 OnWrite = Callable[[Kind, str, str], None]
 """Called with kind, namespace and name of every write that may have taken effect."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Every object of a kind, all as of one revision, from which a watch goes on."""
-
-    items: list[Body]
-    revision: str
 
 
 class KubernetesApi:

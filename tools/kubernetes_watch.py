@@ -20,6 +20,14 @@ ChangeType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Every object of a kind, all as of one revision, from which a watch goes on."""
+
+    items: list[Body]
+    revision: str
+
+
+@dataclass(frozen=True)
 class Change:
     """What happened; a BOOKMARK's object says nothing but how far the stream has got."""
 

@@ -32,6 +32,9 @@ EVENTS_KEPT = 1000
 NEWS = timedelta(minutes=10)
 """An incident that opened or ended longer ago is no news to a controller that just began."""
 
+FRESH = timedelta(minutes=1)
+"""What this controller saw longer ago may be another one's to tell by now."""
+
 log = structlog.get_logger()
 
 
@@ -52,6 +55,9 @@ class StatusReporter:
         self._known: dict[str, ManagedModelStatus] = {}
         """What stands in the resource, as far as is known."""
         self._wanted: dict[str, ManagedModelStatus] = {}
+        self._problems: dict[str, str] = {}
+        """Of resources that are refused, though an earlier spec of them may be in force."""
+        self._seen: dict[str, tuple[Standing, datetime]] = {}
         self._events: deque[tuple[ResourceRef, Told]] = deque(maxlen=EVENTS_KEPT)
         self._told: set[str] = set()
         self._said: dict[str, str] = {}
@@ -75,11 +81,12 @@ class StatusReporter:
         with self._lock:
             self._refs = {target: resource.ref for target, resource in resources.items()}
             self._known = {t: _status_in(resource.status) for t, resource in resources.items()}
+            self._problems = {t: r.problem for t, r in resources.items() if r.model is None}
             for gone in self._wanted.keys() - self._refs.keys():
                 del self._wanted[gone]
-        for target, resource in resources.items():
-            if resource.model is None:
-                self._refuse(target, resource)
+            for target in self._problems:
+                self._refuse(target)
+        self._wake.set()
 
     def report(self, standing: Standing) -> None:
         """What the controller knows of a target now; one without a resource is let be."""
@@ -87,12 +94,9 @@ class StatusReporter:
             ref = self._refs.get(standing.target)
             if ref is None:
                 return
-            status = status_of(
-                standing,
-                self._before(standing.target),
-                generation=ref.generation,
-                now=self._now(),
-            )
+            now = self._now()
+            self._seen[standing.target] = (standing, now)
+            status = self._status(standing, ref, now)
             self._want(standing.target, status)
             if status.last_incident is not None:
                 self._note(ref, status.last_incident)
@@ -116,16 +120,25 @@ class StatusReporter:
             return False
         return is_done
 
-    def _refuse(self, target: str, resource: Resource) -> None:
-        with self._lock:
-            status = refused_status(
-                resource.problem,
-                self._before(target),
-                generation=resource.ref.generation,
-                now=self._now(),
-            )
-            self._want(target, status)
-        self._wake.set()
+    def _refuse(self, target: str) -> None:
+        """Say so; where an earlier spec is in force, with how the model is by that."""
+        ref, now = self._refs[target], self._now()
+        seen = self._seen.get(target)
+        if seen is not None and now - seen[1] < FRESH:
+            self._want(target, self._status(seen[0], ref, now))
+            return
+        before, generation = self._before(target), ref.generation
+        problem = self._problems[target]
+        self._want(target, refused_status(problem, before, generation=generation, now=now))
+
+    def _status(self, standing: Standing, ref: ResourceRef, now: datetime) -> ManagedModelStatus:
+        return status_of(
+            standing,
+            self._before(standing.target),
+            generation=ref.generation,
+            now=now,
+            problem=self._problems.get(standing.target, ""),
+        )
 
     def _before(self, target: str) -> ManagedModelStatus | None:
         return self._wanted.get(target) or self._known.get(target)

@@ -60,16 +60,28 @@ _SILENCE = "no server of the champion is ready, and nothing tells whether it ans
 
 
 def status_of(
-    standing: Standing, before: ManagedModelStatus | None, *, generation: int, now: datetime
+    standing: Standing,
+    before: ManagedModelStatus | None,
+    *,
+    generation: int,
+    now: datetime,
+    problem: str = "",
 ) -> ManagedModelStatus:
-    """What to write back; ``before`` keeps the times at which conditions last changed."""
+    """What to write back; ``before`` keeps the times at which conditions last changed.
+
+    ``problem``: why the spec as it is now is refused; then mendloop works by the one before.
+    """
     phase, message = _phase(standing)
+    accepted = _ACCEPTED
+    if problem:
+        accepted = _refused(problem)
+        message = f"{message or phase.value}; works by the spec before: {_last_line(problem)}"
     return ManagedModelStatus(
         phase=phase,
         message=message,
         observed_generation=generation,
         conditions=_conditions(
-            {ConditionType.ACCEPTED: _ACCEPTED, ConditionType.HEALTHY: _healthy(standing)},
+            {ConditionType.ACCEPTED: accepted, ConditionType.HEALTHY: _healthy(standing)},
             before,
             generation=generation,
             now=now,
@@ -84,13 +96,12 @@ def refused_status(
 ) -> ManagedModelStatus:
     """Of a resource that the API server let pass and pydantic does not."""
     said = {
-        ConditionType.ACCEPTED: _Said("False", "Invalid", problem[:32000]),
+        ConditionType.ACCEPTED: _refused(problem),
         ConditionType.HEALTHY: _Said("Unknown", "NotManaged", "mendloop does not look after it"),
     }
-    first_line = problem.splitlines()[-1].strip() if problem else ""
     return ManagedModelStatus(
         phase=Phase.UNKNOWN,
-        message=f"not accepted: {first_line}",
+        message=f"not accepted: {_last_line(problem)}",
         observed_generation=generation,
         conditions=_conditions(said, before, generation=generation, now=now),
         last_incident=before.last_incident if before else None,
@@ -107,6 +118,15 @@ class _Said(NamedTuple):
 
 
 _ACCEPTED = _Said("True", "Valid", "mendloop works by this spec")
+
+
+def _refused(problem: str) -> _Said:
+    return _Said("False", "Invalid", problem[:32000])
+
+
+def _last_line(problem: str) -> str:
+    """Where several fields are wrong, one of them."""
+    return problem.splitlines()[-1].strip() if problem else ""
 
 
 def _phase(standing: Standing) -> tuple[Phase, str]:

@@ -150,6 +150,35 @@ def test_a_corrected_resource_is_taken_up(stage: Stage) -> None:
     assert until(lambda: stage.source.models() == [])
 
 
+def test_a_model_that_is_kept_by_its_former_spec_says_both(stage: Stage) -> None:
+    """Somebody breaks the document of a healthy model: not accepted, and healthy; no flapping."""
+    stage.api.create(MANAGED_MODEL, resource())
+    assert until(lambda: stage.settled("default/flights"))
+    stage.reporter.report(HEALTHY)
+    assert stage.reporter.flush()
+    broken = {"op": "add", "path": "/spec/rollout/stepsPercent", "value": [50, 5]}
+    stage.api.patch(MANAGED_MODEL, "default", "flights", [broken])
+    assert until(lambda: stage.source.models() == [])
+    for _ in range(4):
+        assert stage.settled("default/flights")
+        stage.reporter.report(HEALTHY)
+        assert stage.reporter.flush()
+
+    assert stage.writes() == 2
+    assert stage.status()["phase"] == "Healthy"
+    assert "works by the spec before: spec.rollout.stepsPercent" in stage.status()["message"]
+    assert stage.condition("Accepted")["status"] == "False"
+    assert stage.condition("Healthy")["status"] == "True"
+    mended = {"op": "replace", "path": "/spec/rollout/stepsPercent", "value": [5, 100]}
+    stage.api.patch(MANAGED_MODEL, "default", "flights", [mended])
+    assert until(lambda: len(stage.source.models()) == 1)
+    assert stage.settled("default/flights")
+    stage.reporter.report(HEALTHY)
+    assert stage.reporter.flush()
+    assert stage.condition("Accepted")["status"] == "True"
+    assert stage.status()["message"] == ""
+
+
 def test_a_relative_path_is_refused(stage: Stage) -> None:
     """A custom resource lies in no folder."""
     stage.api.create(MANAGED_MODEL, resource(data={"history": "history.parquet"}))
