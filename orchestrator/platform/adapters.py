@@ -101,9 +101,15 @@ class Adapters:
             return ParquetPredictionLog(
                 folders.predictions or self._home.predictions, folders.labels or self._home.labels
             )
-        raise Invalid(
-            "expected parquet: this version reads no database", field="spec.predictionLog.database"
-        )
+        database = self._spec.prediction_log.database
+        assert database is not None  # the document gives exactly one
+        from tools.database_log import DatabasePredictionLog
+        from tools.postgres_errors import is_postgres, url_with_password
+
+        secret, url = database.password_from, database.url
+        if secret is not None and is_postgres(url):
+            url = url_with_password(url, secret.read("predictionLog.database.passwordFrom"))
+        return DatabasePredictionLog(url)
 
     @cached_property
     def _runs(self) -> PipelineRuns:
