@@ -8,6 +8,8 @@ Event times are ISO 8601 text, naive as in the prediction log.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from agents.facts import UNKNOWN
 from tools.alerts import Alert
 from tools.metrics import Reading
@@ -23,6 +25,10 @@ class Span(Value):
     """Event time in which a feed was not to be believed; ``end`` is empty while it lasts."""
 
     feed: str
+    """Name of the feed; empty for the rows themselves, ``log`` or ``labels`` for those."""
+    about: Literal["inputs", "log", "labels"] = "inputs"
+    """``log``: what is logged of the rows is no longer what was served. They are no training data;
+    what was served, and what labels say of it, stands."""
     start: str
     end: str = ""
     reasons: tuple[str, ...] = ()
@@ -52,6 +58,10 @@ class CanaryWatch(Value):
     """Counters at the start of the stretch that is being counted."""
     attempt: int = 1
     """How many canaries this version has had; the error budget is spent across them."""
+    quality: CohortProcess | None = None
+    """Both versions on the same matured rows; None before the first window of them."""
+    quality_until: str = ""
+    """Event time up to which labels were counted for it."""
     scores: Judgement | None = None
     """What the predictions came to when the step was last judged, where they were asked."""
 
@@ -111,6 +121,20 @@ class Compared(Value):
     by what labels showed lately. An estimate; it decides nothing."""
 
 
+class Recomputed(Value):
+    """What the champion's registered artifact says of rows that its server answered."""
+
+    version: str
+    until: str
+    """Event time up to which windows were sampled."""
+    serving: Judgement | None = None
+    """HARMFUL: the server answers something else; None before enough rows."""
+    costs: float = 0.0
+    """Mean log loss that the sampled rows lose by it, if the artifact is right."""
+    records: Judgement | None = None
+    """HARMFUL: rows were changed in the log after they had been answered."""
+
+
 class DriftWatch(Value):
     """How the rows of one champion compare with its reference; never a reason to act by itself."""
 
@@ -148,6 +172,7 @@ class TargetMemory(Value):
     slices: dict[str, PerformanceProcess] = {}
     """The same for the rows of one category each, ``column=value``, under half of the alpha."""
     drift: DriftWatch | None = None
+    recomputed: Recomputed | None = None
     canary: CanaryWatch | None = None
     probation: Probation | None = None
     skew: str = UNKNOWN
@@ -172,9 +197,9 @@ class TargetMemory(Value):
 
     @property
     def open_spans(self) -> tuple[Span, ...]:
-        """Faults that last."""
-        return tuple(span for span in self.spans if not span.end)
+        """Faults that last, of what comes in."""
+        return tuple(span for span in self.spans if not span.end and span.about != "log")
 
     def is_distrusted(self, start: str, end: str) -> bool:
-        """Whether any fault overlaps the event time start <= t < end."""
-        return any(span.covers(start, end) for span in self.spans)
+        """Whether any fault overlaps the event time start <= t < end, as evidence of quality."""
+        return any(span.covers(start, end) for span in self.spans if span.about != "log")

@@ -230,11 +230,11 @@ def _is_checkable(column: Column, frame: pd.DataFrame) -> bool:
 
 
 def _says_unit(change: UnitChange) -> str:
-    how = (
-        f"{change.matched} of {change.distinct} new values hit trusted values when it is undone"
-        if change.test != "level"
-        else "undoing it takes the jump of all quantiles away"
-    )
+    how = f"{change.matched} of {change.distinct} new values hit trusted values when it is undone"
+    if change.test == "level":
+        how = "undoing it takes the jump of all quantiles away"
+    if change.test == "shape":
+        how = "undoing it gives the very distribution from before"
     return (
         f"{change.column} changed its unit ({change.conversion.name}) at "
         f"{change.since:%Y-%m-%d %H:%M}: {how}"

@@ -94,11 +94,15 @@ def _remember(
     unknown = {feed.feed for feed in report.feeds if feed.state is FeedState.UNKNOWN}
     spans = tuple(
         span
-        if span.end or span.feed in faulty or span.feed in unknown or _rows_still_bad(span, report)
+        if span.end
+        or span.about != "inputs"
+        or span.feed in faulty
+        or span.feed in unknown
+        or _rows_still_bad(span, report)
         else span.model_copy(update={"end": start.isoformat()})
         for span in memory.spans
     )
-    lasting = {span.feed for span in spans if not span.end}
+    lasting = {span.feed for span in spans if not span.end and span.about == "inputs"}
     opened = [
         Span(
             feed=name,
@@ -113,7 +117,7 @@ def _remember(
         opened.append(Span(feed=ROWS, start=start.isoformat(), reasons=reasons))
     spans = (*spans, *opened)
     change: dict[str, object] = {"validated_until": end.isoformat(), "spans": spans}
-    if report.rows and not any(not span.end for span in spans):
+    if report.rows and not any(not s.end and s.about == "inputs" for s in spans):
         change["trusted_window"] = _trusted(memory, start, end)
     return memory.model_copy(update=change)
 

@@ -107,6 +107,7 @@ class Promote:
                 champion.version,
                 former.version,
                 desk.log.extent(call.model.target).watermark,
+                memory.canary,
             )
         return Receipt(
             already=already,

@@ -8,6 +8,7 @@ from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Ver
 from agents.deployer.shifting import before_each_step
 from agents.facts import CANARY, CHALLENGER, PROVED, SHARE
 from agents.memory import CanaryWatch, TargetMemory
+from agents.monitor.canary_quality import count_quality, judge_quality, with_quality
 from agents.ports import Desk
 from agents.served import Served, look
 from tools.errors import Refused, Unavailable
@@ -72,7 +73,7 @@ class JudgeCanary:
             # Found before a crash: evidence that fell since does not acquit.
             detail = f"found {watch.outcome} before"
             return Verification(holds=Holds.BROKEN, detail=detail, facts={CANARY: watch.outcome})
-        watch = _count(desk, call.model, served, watch)
+        watch = _count(desk, call.model, served, memory, watch)
         judgement = judge(call.model, watch)
         if judgement.verdict is Verdict.HEALTHY:
             scores = _judge_scores(desk, call.model, served, watch)
@@ -108,7 +109,7 @@ def keep_watching(desk: Desk, model: ManagedModel, memory: TargetMemory) -> Veri
     served = look(desk, model, memory)
     if served.percent(watch.version) != watch.percent:
         return None
-    watch = _count(desk, model, served, watch)
+    watch = _count(desk, model, served, memory, watch)
     judgement = judge(model, watch)
     if judgement.verdict is Verdict.HARMFUL:
         ended = watch.model_copy(update={"outcome": "harmful"})
@@ -131,8 +132,8 @@ def judge(model: ManagedModel, watch: CanaryWatch) -> Judgement:
     if found.verdict is Verdict.HEALTHY and too_bad:
         # Being no worse than a champion that fails is no proof of anything.
         reason = f"{too_bad}, whatever the champion does: {found.reason}"
-        return found.model_copy(update={"verdict": Verdict.UNKNOWN, "reason": reason})
-    return found
+        found = found.model_copy(update={"verdict": Verdict.UNKNOWN, "reason": reason})
+    return with_quality(found, judge_quality(model, watch))
 
 
 def _beyond_limits(model: ManagedModel, watch: CanaryWatch) -> str:
@@ -188,8 +189,12 @@ def _logged_together(
     return ours, theirs
 
 
-def _count(desk: Desk, model: ManagedModel, served: Served, watch: CanaryWatch) -> CanaryWatch:
-    """Add what happened since the baseline; no reading leaves the evidence as it was."""
+def _count(
+    desk: Desk, model: ManagedModel, served: Served, memory: TargetMemory, watch: CanaryWatch
+) -> CanaryWatch:
+    """Add the labels that matured, and the answers since the baseline; what does not answer leaves
+    its evidence as it was."""
+    watch = count_quality(desk, model, served, memory, watch)
     watch = watch.model_copy(update={"scores": None})
     reading = desk.metrics.read(model.target)
     if isinstance(reading, NoReading):

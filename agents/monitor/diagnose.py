@@ -126,7 +126,9 @@ def _data_faults(memory: TargetMemory) -> tuple[DataFault, ...] | None:
             reason="; ".join(span.reasons) or "distrusted",
             since=parse(span.start),
         )
-        for span in memory.open_spans
+        for span in memory.spans
+        # A log that was changed afterwards harmed no server; once set aside it explains nothing.
+        if not span.end and not (span.about == "log" and span.quarantined)
     )
 
 
@@ -141,6 +143,10 @@ def _skew(
         return Judgement(verdict=Verdict.HARMFUL, reason=reason), answers
     if served.champion is None:
         return None, Reachability(component=part, verdict=Verdict.UNKNOWN, reason="not asked")
+    sampled = memory.recomputed
+    if sampled is not None and sampled.version == served.champion.version and sampled.serving:
+        answers = Reachability(component=part, verdict=Verdict.HEALTHY, reason="answered")
+        return sampled.serving, answers
     try:
         found = judge_skew(desk, model, served.champion)
     except Unavailable as error:

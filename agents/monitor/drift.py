@@ -68,6 +68,8 @@ def believed(rows: pd.DataFrame, memory: TargetMemory) -> pd.DataFrame:
     """The rows from trusted event time whose inputs were served as they came."""
     kept = rows[rows["masked"].map(len) == 0] if len(rows) else rows
     for span in memory.spans:
+        if span.about == "log":
+            continue  # what was served stands
         inside = kept["event_time"] >= parse(span.start)
         if span.end:
             inside &= kept["event_time"] < parse(span.end)

@@ -8,6 +8,7 @@ from agents.memory import Compared, TargetMemory
 from agents.monitor.alerts import Heard, hear
 from agents.monitor.drift import watch_drift
 from agents.monitor.performance import JudgedWindow, judge_matured_windows, judge_probation
+from agents.monitor.recompute import recompute
 from agents.monitor.service import Pulse, feel, server_facts, service_facts
 from agents.monitor.state import facts_of
 from agents.ports import Desk
@@ -64,6 +65,7 @@ def observe(
         event_time = extent.watermark.isoformat() if extent.watermark else event_time
         memory, validated = validate_new_windows(desk, model, memory, extent)
         if served.is_registry_known:
+            memory = recompute(desk, model, memory, served, extent)
             memory, compared = watch_drift(desk, model, memory, served, extent)
             memory, judged = judge_matured_windows(desk, model, memory, served, extent)
             memory = judge_probation(desk, model, memory, served, extent)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from agents.memory import Probation, TargetMemory
+from agents.memory import CanaryWatch, Probation, TargetMemory
+from agents.monitor.cohorts import answered_by, believed
 from agents.monitor.drift import windows_per_month
 from agents.monitor.slices import count_slices, slices_of
 from agents.ports import Desk
 from agents.served import Served
-from agents.windows import between, complete_windows, parse
-from tools.artifact import load_predictor
+from agents.windows import complete_windows, parse
 from tools.managed_model import ManagedModel
 from tools.prediction_log import LogExtent
 from tools.registry import ModelVersion
-from tools.statistics.cohort import CohortProcess, pair
+from tools.statistics.cohort import CohortProcess
 from tools.statistics.label_rate import LabelRate, judge_label_rate
 from tools.statistics.losses import MaturedWindow, summarise
 from tools.statistics.performance import PerformanceEvidence, PerformanceProcess
@@ -71,7 +69,7 @@ def judge_matured_windows(
     )
     judged: list[JudgedWindow] = []
     for start, end in windows:
-        inside = _believed(rows, memory, start, end)
+        inside = believed(rows, memory, start, end)
         window = _summary(inside)
         if _is_short_of_labels(model, window) and matured - end < PATIENCE * model.spec.label.delay:
             break  # labels that are late are waited for, before the window counts as one without
@@ -106,27 +104,21 @@ def judge_probation(
     )
     if not windows:
         return memory
-    folder = desk.registry.fetch(former.model, former.version, desk.artifacts)
-    predictor = load_predictor(folder)
-    cohort, schema = probation.cohort, model.spec.schema_
+    before = answered_by(desk, model, former)
+    cohort = probation.cohort
     served_rows = _matured_rows(
         desk,
         model,
         windows,
         extent.watermark,
         version=probation.version,
-        columns=schema.names,
+        columns=model.spec.schema_.names,
     )
     for start, end in windows:
-        rows = _believed(served_rows, memory, start, end)
+        rows = believed(served_rows, memory, start, end)
         if len(rows):
-            before = predictor.predict(_as_served(rows, schema.names, schema.time_column))
-            cohort = cohort.update(
-                pair(
-                    rows["probability"].to_numpy(float),
-                    np.asarray(before),
-                    rows["label"].to_numpy(float),
-                )
+            cohort = cohort.count(
+                rows["probability"].to_numpy(float), before(rows), rows["label"].to_numpy(float)
             )
     probation = probation.model_copy(
         update={"cohort": cohort, "judged_until": windows[-1][1].isoformat()}
@@ -135,10 +127,25 @@ def judge_probation(
 
 
 def begin_probation(
-    model: ManagedModel, version: str, former: str, watermark: datetime | None
+    model: ManagedModel,
+    version: str,
+    former: str,
+    watermark: datetime | None,
+    canary: CanaryWatch | None = None,
 ) -> Probation:
-    """The probation of a version that is being promoted at this event time."""
+    """The probation of a version that is being promoted at this event time.
+
+    It goes on with what labels said of both versions during the canary.
+    """
     promoted_at = watermark.isoformat() if watermark else ""
+    if canary is not None and canary.version == version and canary.quality is not None:
+        return Probation(
+            version=version,
+            former=former,
+            promoted_at=promoted_at,
+            judged_until=canary.quality_until,
+            cohort=canary.quality,
+        )
     return Probation(
         version=version,
         former=former,
@@ -232,16 +239,6 @@ def _matured_rows(
     )
 
 
-def _believed(
-    rows: pd.DataFrame, memory: TargetMemory, start: datetime, end: datetime
-) -> pd.DataFrame:
-    """One window's rows from trusted, unmasked inputs."""
-    rows = between(rows, start, end)
-    if memory.is_distrusted(start.isoformat(), end.isoformat()):
-        return rows.iloc[:0]
-    return rows[rows["masked"].map(len) == 0] if len(rows) else rows
-
-
 def _is_short_of_labels(model: ManagedModel, window: MaturedWindow) -> bool:
     return window.labelled < model.spec.label.min_rate * window.matured
 
@@ -250,17 +247,3 @@ def _summary(rows: pd.DataFrame) -> MaturedWindow:
     if not len(rows):
         return MaturedWindow(matured=0, labelled=0)
     return summarise(rows["probability"].to_numpy(float), rows["label"].to_numpy(float))
-
-
-def _as_served(
-    rows: pd.DataFrame, columns: tuple[str, ...], time_column: str
-) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    frame = rows[list(columns)].assign(
-        **{time_column: [moment.isoformat() for moment in rows["event_time"]]}
-    )
-    return [
-        {str(name): None if pd.isna(value) else value for name, value in record.items()}
-        for record in frame.to_dict("records")
-    ]

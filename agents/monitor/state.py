@@ -25,6 +25,7 @@ from agents.facts import (
 )
 from agents.memory import TargetMemory
 from agents.monitor.performance import judged_performance
+from agents.monitor.recompute import is_serving_wrong
 from agents.monitor.slices import judged_slices
 from agents.served import Served
 from tools.managed_model import ManagedModel
@@ -39,7 +40,7 @@ def facts_of(model: ManagedModel, served: Served, memory: TargetMemory) -> dict[
         QUARANTINE: _quarantine(memory),
         INPUTS: "fallback" if _is_masked(served) else "raw",
         TRAINING_DATA: memory.pinned.scope if memory.pinned else "none",
-        QUALITY: _quality(model, memory),
+        QUALITY: _quality(model, served, memory),
         CHALLENGER: _challenger(served, memory),
         SHARE: _share(served),
         PROVED: watch.proved_percent if watch else 0,
@@ -67,8 +68,12 @@ def _is_masked(served: Served) -> bool:
     return any(server.config.masked for server in served.servers.values())
 
 
-def _quality(model: ManagedModel, memory: TargetMemory) -> Scalar:
-    """Degraded is proved harm, of all or in one slice; without any label yet nothing is known."""
+def _quality(model: ManagedModel, served: Served, memory: TargetMemory) -> Scalar:
+    """Degraded is proved harm, of all or in one slice, or a server that does not answer what its
+    artifact says; without any label yet nothing is known."""
+    champion = served.champion
+    if champion is not None and is_serving_wrong(model, memory, champion.version):
+        return "degraded"
     whole = judged_performance(model, memory)
     if whole is None:
         return UNKNOWN

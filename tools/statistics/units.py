@@ -8,7 +8,8 @@ split over every moment and conversion tried. Seasons and fronts move values alo
 no conversion explains them.
 
 Where values have no marks, a *level* test asks whether all quantiles moved by more than their
-spread and inverting the conversion takes the movement away.
+spread and inverting the conversion takes the movement away. For columns that belong to no feed the
+*shape* is asked too (``unit_shape.py``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from scipy import special
 from tools.statistics.conversions import Conversion, Floats, conversions
 from tools.statistics.marks import Marks, decimals, marks
 from tools.statistics.readings import Readings
+from tools.statistics.unit_shape import explained_by_unit
 from tools.values import Value
 
 SUPPORT_ALPHA = 1e-6
@@ -49,12 +51,12 @@ class UnitChange(Value):
     column: str
     conversion: Conversion
     since: datetime
-    test: Literal["grid", "support", "level"]
+    test: Literal["grid", "support", "level", "shape"]
     matched: int
     """Distinct new values whose inverse hits the marks of trusted data, of ``distinct``."""
     distinct: int
     p_value: float | None
-    """Chance of as many hits without a change; None for the level test, which has no such law."""
+    """Chance of as many hits without a change; None for tests of level and shape, which have no such law."""
 
 
 def find_unit_change(
@@ -76,7 +78,23 @@ def find_unit_change(
     now = Readings.of(current, column, time, key)
     if not len(now):
         return None
-    return _by_marks(column, candidates, before, now) or _by_level(column, candidates, before, now)
+    found = _by_marks(column, candidates, before, now) or _by_level(column, candidates, before, now)
+    return found if found or key is not None else _by_shape(column, candidates, before, now)
+
+
+def _by_shape(
+    column: str, candidates: tuple[Conversion, ...], before: Readings, now: Readings
+) -> UnitChange | None:
+    conversion = explained_by_unit(candidates, before, now)
+    return conversion and UnitChange(
+        column=column,
+        conversion=conversion,
+        since=now.start,
+        test="shape",
+        matched=0,
+        distinct=len(np.unique(now.values)),
+        p_value=None,
+    )
 
 
 def _by_marks(
