@@ -135,6 +135,21 @@ class Recomputed(Value):
     """HARMFUL: rows were changed in the log after they had been answered."""
 
 
+class LabelWatch(Value):
+    """Whether the labels of one champion's rows may be believed."""
+
+    version: str
+    until: str
+    """Event time up to which windows were looked at."""
+    since: str = ""
+    """When labels began to differ from what the model said; empty: they do not."""
+    looks: int = 0
+    """How often a fault of the labels was asked for since then."""
+    kind: str = ""
+    """The fault that was found, and where."""
+    where: str = ""
+
+
 class DriftWatch(Value):
     """How the rows of one champion compare with its reference; never a reason to act by itself."""
 
@@ -173,6 +188,7 @@ class TargetMemory(Value):
     """The same for the rows of one category each, ``column=value``, under half of the alpha."""
     drift: DriftWatch | None = None
     recomputed: Recomputed | None = None
+    labels: LabelWatch | None = None
     canary: CanaryWatch | None = None
     probation: Probation | None = None
     skew: str = UNKNOWN

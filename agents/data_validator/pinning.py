@@ -9,6 +9,7 @@ from agents.facts import DATA_TRUST, QUARANTINE, TRAINING_DATA
 from agents.memory import Pinned, TargetMemory
 from agents.ports import Desk
 from agents.trainer.change import changed_at
+from agents.windows import parse
 from tools.data_files import pin_table, read_table
 from tools.errors import Invalid
 from tools.managed_model import ManagedModel
@@ -52,8 +53,9 @@ class PinTrainingData:
                 "wait for labels or lower spec.data.minRows",
                 field="spec.data.minRows",
             )
-        pin = pin_table(frame, desk.pins)
         since = changed_at(desk, call.model, memory) or memory.changed_at
+        _must_be_news(call.model, frame, since)
+        pin = pin_table(frame, desk.pins)
         return Receipt(
             detail=f"{pin.rows} rows pinned as sha256:{pin.digest[:12]}",
             after={"digest": pin.digest, "rows": pin.rows, "uri": pin.uri},
@@ -77,6 +79,17 @@ class PinTrainingData:
             return Verification(holds=Holds.BROKEN, detail="nothing is pinned for this incident")
         read_table(pinned.uri, digest=pinned.digest)
         return Verification(holds=Holds.HOLDS, detail=f"sha256:{pinned.digest[:12]} is readable")
+
+
+def _must_be_news(model: ManagedModel, frame: pd.DataFrame, since: str) -> None:
+    """Without one trusted row from after the change, a new model learns the old world again."""
+    newest = frame[model.spec.schema_.time_column].max()
+    if since and newest < parse(since):
+        raise Invalid(
+            f"the world changed at {since}, and no trusted, labelled row is newer than {newest}; "
+            "find out why the rows since then are set aside",
+            field="spec.data",
+        )
 
 
 def training_rows(

@@ -7,6 +7,7 @@ from agents.facts import SERVICE, Scalar
 from agents.memory import Compared, TargetMemory
 from agents.monitor.alerts import Heard, hear
 from agents.monitor.drift import watch_drift
+from agents.monitor.label_trust import watch_labels
 from agents.monitor.performance import JudgedWindow, judge_matured_windows, judge_probation
 from agents.monitor.recompute import recompute
 from agents.monitor.service import Pulse, feel, server_facts, service_facts
@@ -68,6 +69,7 @@ def observe(
             memory = recompute(desk, model, memory, served, extent)
             memory, compared = watch_drift(desk, model, memory, served, extent)
             memory, judged = judge_matured_windows(desk, model, memory, served, extent)
+            memory = watch_labels(desk, model, memory, served, extent)
             memory = judge_probation(desk, model, memory, served, extent)
     except Unavailable as error:
         missing = str(error)

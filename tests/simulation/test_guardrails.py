@@ -208,9 +208,11 @@ def test_autonomy_is_earned_by_incidents_closed_well_up_to_the_ceiling_and_not_b
 
 
 def test_autonomy_is_lost_when_its_own_promotion_has_to_be_undone(tmp_path: Path) -> None:
-    """Late labels show that the promoted version is worse: a rung down, on the record."""
+    """Labels, too late for the canary, show that the promoted version is worse: a rung down, on the
+    record."""
     guardrails = {"autonomy": "auto", "ladder": {"start": "auto"}}
-    play = Play.begin(tmp_path, guardrails=guardrails, rollout={"probation": "6d"})
+    late = {"delay": "24h"}
+    play = Play.begin(tmp_path, guardrails=guardrails, rollout={"probation": "6d"}, label=late)
     play.world.submit_challenger(Release(model=CHANGED))
     play.until(lambda world: acted(world, "promote"), hours=1)
     play.until(lambda world: acted(world, "switch_back"))

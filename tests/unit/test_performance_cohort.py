@@ -124,3 +124,41 @@ def test_cohorts_of_different_length_are_refused() -> None:
     """The same rows, or no comparison."""
     with pytest.raises(Invalid, match="label"):
         pair(np.array([0.5]), np.array([0.5, 0.5]), np.array([1.0, 0.0]))
+
+
+def counted(seed: int, *, worse: float, level: float, windows: int = 12) -> list[float]:
+    """Log evidence for harm after each window, rows counted one by one; days shake all rows."""
+    rng = np.random.default_rng([seed, 4])
+    process, found = CohortProcess.start(margin=0.02), []
+    for _ in range(windows):
+        logit = rng.normal(-0.9, 1.4, size=240)
+        y = (rng.random(240) < logistic(logit + 0.7 * rng.normal())).astype(np.float64)
+        challenger = logistic(logit + level + worse * rng.normal(size=240))
+        process = process.count(challenger, logistic(logit), y)
+        found.append(process.log_e_harm)
+    return found
+
+
+@pytest.mark.parametrize(("worse", "level"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.0, -0.3)])
+def test_bets_on_rows_do_not_take_a_shaken_day_for_a_worse_model(
+    worse: float, level: float
+) -> None:
+    """Differences within the margin, on days that move all rows by 0.7 in log odds."""
+    alarms = sum(max(counted(s, worse=worse, level=level)) >= math.log(20) for s in range(60))
+
+    assert alarms <= 3
+
+
+def test_bets_on_rows_prove_a_bad_model_within_two_windows() -> None:
+    """Where bets on windows take weeks."""
+    for seed in range(20):
+        assert counted(seed, worse=2.0, level=0.0)[1] >= math.log(20)
+
+
+def test_a_window_short_of_labels_is_not_bet_on_row_by_row() -> None:
+    """The labels that did arrive may be the early ones."""
+    y = np.where(np.arange(100) < 50, 1.0, np.nan)
+    process = CohortProcess.start().count(np.full(100, 0.1), np.full(100, 0.9), y)
+
+    assert process.row_harm.rows == 0
+    assert process.log_e_harm == process.harm.log_e

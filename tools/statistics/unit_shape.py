@@ -1,8 +1,8 @@
 """Finds a changed unit where values have no marks: the whole distribution moved, its shape did not.
 
 Weights that were sent in pounds are not heavier parcels: divided by 2.2046 they have the very
-distribution that they had before. So three things are asked. More than a quarter of the rows must have
-moved past some value (a lower confidence bound says so); inverting the conversion must leave
+distribution that they had before. So three things are asked. More than a quarter of the rows must
+have moved past some value (a lower confidence bound says so); inverting the conversion must leave
 nothing of that (a Kolmogorov-Smirnov test does not tell the samples apart); and no other factor may
 explain it better by more than chance would. Rows of one hour that hang together count as fewer.
 
@@ -29,7 +29,7 @@ SHIFT_ALPHA = 1e-6
 """Chance that rows that did not move count as moved, per column and window."""
 MOVED = 0.25
 """Kolmogorov distance from which a movement is looked into: a quarter of the rows past a value."""
-SAME_ALPHA = 0.05
+SAME_ALPHA = 1e-3
 """Chance that a true change of unit is missed in one window because luck bends its shape."""
 LEAST_ROWS = 60
 

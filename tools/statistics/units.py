@@ -56,7 +56,7 @@ class UnitChange(Value):
     """Distinct new values whose inverse hits the marks of trusted data, of ``distinct``."""
     distinct: int
     p_value: float | None
-    """Chance of as many hits without a change; None for tests of level and shape, which have no such law."""
+    """Chance of as many hits without a change; None for the tests of level and shape."""
 
 
 def find_unit_change(
@@ -86,7 +86,9 @@ def _by_shape(
     column: str, candidates: tuple[Conversion, ...], before: Readings, now: Readings
 ) -> UnitChange | None:
     conversion = explained_by_unit(candidates, before, now)
-    return conversion and UnitChange(
+    if conversion is None:
+        return None
+    return UnitChange(
         column=column,
         conversion=conversion,
         since=now.start,
