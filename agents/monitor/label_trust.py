@@ -98,6 +98,8 @@ def _after(
     if not watch.since:
         since = _changed_since(model, rows, end)
         watch = watch.model_copy(update={"since": since.isoformat() if since else ""})
+    if watch.looks == len(LOOKS) and _changed_since(model, rows, end) is None:
+        return memory, LabelWatch(version=watch.version, until=watch.until)  # over: look out again
     if not watch.since or watch.looks == len(LOOKS):
         return memory, watch
     since = parse(watch.since)

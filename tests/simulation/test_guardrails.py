@@ -211,7 +211,7 @@ def test_autonomy_is_lost_when_its_own_promotion_has_to_be_undone(tmp_path: Path
     """Labels, too late for the canary, show that the promoted version is worse: a rung down, on the
     record."""
     guardrails = {"autonomy": "auto", "ladder": {"start": "auto"}}
-    late = {"delay": "24h"}
+    late = {"delay": "60h"}
     play = Play.begin(tmp_path, guardrails=guardrails, rollout={"probation": "6d"}, label=late)
     play.world.submit_challenger(Release(model=CHANGED))
     play.until(lambda world: acted(world, "promote"), hours=1)

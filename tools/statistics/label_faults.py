@@ -31,6 +31,8 @@ from tools.statistics.losses import Floats, clipped
 from tools.values import Value
 
 LEAST_ROWS = 200
+MOST_ROWS = 6000
+"""More are thinned evenly: a look has to stay cheap."""
 MOST_CATEGORIES = 12
 """Categories looked at by themselves, the commonest ones."""
 LEAST_OF_CATEGORY = 30
@@ -72,6 +74,18 @@ class Labelled:
         p = clipped(self.probability)
         return np.asarray(np.log(p) - np.log1p(-p))
 
+    def thinned(self, most: int) -> Labelled:
+        """At most so many rows, spread evenly."""
+        if len(self.label) <= most:
+            return self
+        kept = np.linspace(0, len(self.label) - 1, most).astype(int)
+        return Labelled(
+            self.probability[kept],
+            self.label[kept],
+            {name: values[kept] for name, values in self.numbers.items()},
+            {name: values[kept] for name, values in self.categories.items()},
+        )
+
     def groups(self) -> Iterator[tuple[str, Mask]]:
         """The commonest categories, by ``column=category``."""
         found: list[tuple[int, str, Mask]] = []
@@ -109,6 +123,7 @@ def find_label_fault(rows: Labelled) -> LabelFault | None:
     """
     if len(rows.label) < LEAST_ROWS:
         return None
+    rows = rows.thinned(MOST_ROWS)
     groups = dict(rows.groups())
     faults = list(_faults(rows, groups))
     kind, where, log_likelihood, share = max(faults, key=lambda one: one[2])
