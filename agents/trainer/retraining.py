@@ -27,12 +27,16 @@ from agents.facts import (
 from agents.memory import Pinned, TargetMemory
 from agents.ports import Desk
 from agents.served import look
+from tools.data_files import read_table
 from tools.errors import Refused
 from tools.managed_model import ManagedModel
 from tools.pipeline_runs import RunPhase, RunRequest, RunState
 from tools.registry import CHALLENGER as CHALLENGER_ALIAS
+from tools.registry import ModelVersion
 
 PIPELINE = "retrain"
+EQUAL = 1e-6
+"""Rates of the same labels differ by rounding only."""
 
 
 class Retrain:
@@ -176,6 +180,14 @@ def _registered(desk: Desk, call: Call, run: RunState, memory: TargetMemory) -> 
             detail=detail,
             memory=memory.model_copy(update={"refused": stale}),
         )
+    other = _judged_on_other_labels(call.model, version, pinned)
+    if other:
+        never = (*memory.refused, version.version)
+        return Verification(
+            holds=Holds.BROKEN,
+            detail=other,
+            memory=memory.model_copy(update={"refused": never}),
+        )
     if CHALLENGER_ALIAS not in version.aliases:
         detail = f"version {version.version} passed, but another challenger is to be decided first"
         return Verification(holds=Holds.BROKEN, detail=detail)
@@ -188,4 +200,24 @@ def _registered(desk: Desk, call: Call, run: RunState, memory: TargetMemory) -> 
         holds=Holds.HOLDS,
         detail=f"version {version.version} passed its {len(version.gates)} gates",
         figures=figures,
+    )
+
+
+def _judged_on_other_labels(
+    model: ManagedModel, version: ModelVersion, pinned: Pinned | None
+) -> str:
+    """Why the run's gates prove nothing: the rows that it says it held out have other labels in the
+    pinned data. Empty where they agree, or where it does not say which rows those were."""
+    said = version.reference
+    if pinned is None or not {"start", "end", "rows", "label_rate"} <= set(said):
+        return ""
+    rows = read_table(pinned.uri, digest=pinned.digest)
+    times = rows[model.spec.schema_.time_column].astype("datetime64[us]")
+    held = rows[(times >= said["start"]) & (times <= said["end"])][model.spec.label.name]
+    rate = float(held.mean()) if len(held) else 0.0
+    if len(held) != int(said["rows"]) or abs(rate - float(said["label_rate"])) < EQUAL:
+        return ""
+    return (
+        f"version {version.version} was judged on other labels than those pinned: {len(held)} rows "
+        f"from {said['start']} have a rate of {rate:.4f}, the run saw {said['label_rate']:.4f}"
     )
