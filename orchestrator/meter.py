@@ -138,8 +138,10 @@ class Meter:
 
     def _judge(self, judged: GuardJudged) -> None:
         self.add(words.RULINGS, ruling=judged.ruling.decision.value)
-        for policy in judged.ruling.forbidding:
-            self.add(words.DENIALS, policy=policy)
+        for verdict in judged.ruling.verdicts:
+            is_denied = verdict.result == "violated" and verdict.action == "Deny"
+            if is_denied or verdict.result == "error":
+                self.add(words.DENIALS, policy=verdict.policy)
 
     def _close(self, journal: Journal, event: Event, outcome: str) -> None:
         """How it ended, and how long it took; its events are in the journal."""
