@@ -94,7 +94,7 @@ def _said(error: Any) -> tuple[str, str]:
         status = json.loads(error.body or "")
         return str(status.get("reason", "")), str(status.get("message") or error.reason)
     except (ValueError, AttributeError):
-        return "", f"{error.status} {error.reason}"
+        return "", " ".join(f"{error.status or ''} {error.reason}".split())
 
 
 def _retry_after_s(error: Any) -> float:

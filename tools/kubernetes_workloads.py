@@ -135,11 +135,10 @@ class KubernetesWorkloads:
 
     def _is_autoscaled(self, target: str, version: str) -> bool:
         """Whether an autoscaler owns the number of replicas: then mendloop must not write it."""
-        name = server_name(target, version)
-        return any(
-            scaler["spec"]["scaleTargetRef"].get("name") == name
-            for scaler in self._api.list(AUTOSCALER, target.partition("/")[0])
-        )
+        owned = (DEPLOYMENT.kind, server_name(target, version))
+        scalers = self._api.list(AUTOSCALER, target.partition("/")[0])
+        references = [scaler["spec"]["scaleTargetRef"] for scaler in scalers]
+        return owned in [(each.get("kind"), each.get("name")) for each in references]
 
     def _state(self, target: str, deployment: Body) -> ServerState:
         version = deployment["metadata"]["labels"][manifests.VERSION_LABEL]

@@ -12,6 +12,7 @@ import contextlib
 import copy
 import json
 import re
+import ssl
 import threading
 import time
 import uuid
@@ -40,16 +41,20 @@ _PATH = re.compile(
 
 
 @contextmanager
-def api_server(cluster: Cluster | None = None) -> Iterator[tuple[str, Cluster]]:
+def api_server(
+    cluster: Cluster | None = None, *, tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, Cluster]]:
     """(base URL, cluster) of a server on a free port, stopped at the end."""
     world = cluster or Cluster()
     handler = type("BoundHandler", (_Handler,), {"cluster": world})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", world
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}", world
     finally:
         server.shutdown()
         thread.join()

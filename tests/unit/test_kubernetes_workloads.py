@@ -108,6 +108,37 @@ def test_an_autoscaler_keeps_its_replicas(world: World) -> None:
     assert "replicas" not in world.cluster.objects[autoscaled]["spec"]
 
 
+def test_an_autoscaler_of_something_else_owns_nothing_of_ours(world: World) -> None:
+    """A StatefulSet may have the same name."""
+    scaler = {
+        "metadata": {"name": "flights", "namespace": "default"},
+        "spec": {"scaleTargetRef": {"kind": "StatefulSet", "name": "flights-v1"}},
+    }
+    world.cluster.put(("autoscaling", "horizontalpodautoscalers", "default", "flights"), scaler)
+    world.serve("1")
+
+    assert world.cluster.objects[PLACE]["spec"]["replicas"] == 2
+
+
+def test_draining_nodes_takes_one_pod_of_a_version_at_a_time(world: World) -> None:
+    """Each version has its own budget; it goes with the version."""
+    world.serve("1")
+    world.serve("2")
+    budgets = {
+        name: body["spec"]
+        for (_, plural, _, name), body in world.cluster.objects.items()
+        if plural == "poddisruptionbudgets"
+    }
+    pod = world.cluster.objects[PLACE]["spec"]["template"]["metadata"]["labels"]
+    wanted = budgets["flights-v1"]["selector"]["matchLabels"].items()
+    assert budgets["flights-v1"]["maxUnavailable"] == 1
+    assert wanted <= pod.items()
+    world.workloads.stop(TARGET, "1", key="s", token=1)
+
+    left = [key[3] for key in world.cluster.objects if key[1] == "poddisruptionbudgets"]
+    assert left == ["flights-v2"]
+
+
 def test_what_somebody_else_owns_is_a_conflict(world: World) -> None:
     """A Deployment of that name, made by others, is not taken over."""
     meta = {"name": "flights-v1-config", "namespace": "default"}
