@@ -9,7 +9,7 @@ from typing import TextIO
 import click
 
 from orchestrator.cli.audit_diff import diff
-from orchestrator.cli.audit_keep import prune, rotate_key, seal
+from orchestrator.cli.audit_keep import make_key, prune, rotate_key, seal
 from orchestrator.cli.audit_replay import replay
 from orchestrator.cli.home import config_option, home_option, journal_of, open_journal
 from orchestrator.cli.timeline import print_timeline
@@ -40,7 +40,7 @@ def audit() -> None:
     """Show and verify the journal."""
 
 
-for _command in (diff, prune, replay, rotate_key, seal):
+for _command in (diff, make_key, prune, replay, rotate_key, seal):
     audit.add_command(_command)
 
 

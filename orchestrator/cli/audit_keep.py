@@ -98,6 +98,24 @@ def seal(home: Path, by: str) -> None:
     click.echo(f"events {sealed.first} to {sealed.last} are sealed in {SEGMENTS}/{sealed.file}")
 
 
+@click.command(name="make-key")
+@click.argument("folder", type=click.Path(path_type=Path))
+def make_key(folder: Path) -> None:
+    """Make a key that signs checkpoints in FOLDER, for a Secret of the cluster.
+
+    Controllers that share a journal need the same one (journal.keyFrom of the Platform document).
+    Keep the public key (journal-ID.pub) where nobody who can write the journal can write: it is
+    what `mendloop audit verify --keys` believes. A key that is there already is left alone.
+
+    \b
+    Example: mendloop audit make-key keys
+    """
+    from orchestrator.journal.keys import SIGNING_KEY, load_or_make_signer
+
+    signer = load_or_make_signer(folder)
+    click.echo(f"{folder / SIGNING_KEY} signs as {signer.verifier}")
+
+
 @click.command(name="rotate-key")
 @home_option
 @config_option

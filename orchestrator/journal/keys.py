@@ -59,6 +59,22 @@ def shared_signer(folder: Path, recorded: str) -> Signer:
     return signer
 
 
+def put_given_key(folder: Path, text: str) -> None:
+    """Make a key that is kept elsewhere (a Secret of the cluster) the one in ``folder``.
+
+    What was there before gives way: after a rotation the Secret has the new one. Raises Invalid for
+    something that is no key.
+    """
+    signer, path = Signer.parse(text), folder / SIGNING_KEY
+    try:
+        if path.exists() and path.read_text(encoding="utf-8").strip() == text.strip():
+            return
+        path.unlink(missing_ok=True)
+        _put_key(folder, path, signer)
+    except OSError as error:
+        raise Unavailable(f"signing key {path}: {error.strerror}; check the folder") from error
+
+
 def read_verifiers(place: Path) -> list[Verifier]:
     """The public key in the file ``place``, or every ``*.pub`` in that folder, if there is one.
 

@@ -23,6 +23,10 @@ class JournalPlace(DocumentValue):
     """``postgresql://user@host/database``, which several controllers may share. Empty: SQLite files
     in ``home``. The keys that sign are in ``home/keys`` in both cases."""
     password_from: SecretFrom | None = None
+    key_from: SecretFrom | None = None
+    """The key that signs, where ``home`` does not outlive the pod or several share a journal: all
+    need the same. ``mendloop audit make-key`` makes one. None: ``home/keys`` has it, and the first
+    start makes it."""
 
     @field_validator("url")
     @classmethod

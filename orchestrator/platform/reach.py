@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.journal.address import JournalAddress
+from orchestrator.journal.keys import put_given_key
 from orchestrator.kill_switch import STOP_FILE, AnyOf, KillSwitch, StopFiles
 from orchestrator.platform.connections import Kubernetes
 from orchestrator.platform.document import PlatformSpec
@@ -41,8 +42,15 @@ def keys(spec: PlatformSpec) -> Path:
     return (Path(url.removeprefix(_SQLITE)).parent if is_file else spec.home) / "keys"
 
 
+def put_key(spec: PlatformSpec) -> None:
+    """The key that is kept elsewhere, put where the journal looks for one."""
+    if spec.journal.key_from is not None:
+        put_given_key(keys(spec), spec.journal.key_from.read("journal.keyFrom"))
+
+
 def journal(spec: PlatformSpec) -> JournalAddress:
-    """Where the journal is. Raises Invalid where its password cannot be had."""
+    """Where the journal is, its key in place. Raises Invalid where a secret cannot be had."""
+    put_key(spec)
     url = spec.journal.url
     if url.startswith(_SQLITE):
         path = Path(url.removeprefix(_SQLITE))

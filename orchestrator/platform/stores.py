@@ -25,6 +25,7 @@ from orchestrator.notifications.channels import NotificationChannels
 from orchestrator.notifications.service import Notifier, make_senders
 from orchestrator.platform.adapters import Adapters
 from orchestrator.platform.document import PlatformSpec
+from orchestrator.platform.reach import put_key
 from tools.clock import Clock, SystemClock
 from tools.errors import MendloopError
 from tools.file_lease import FileLeases
@@ -58,6 +59,7 @@ def durable_of(
     spec: PlatformSpec, adapters: Adapters, *, at: datetime, tracing: Tracing
 ) -> Durable:
     """The journal and the threads."""
+    put_key(spec)
     wanted = spec.checkpoints
     places: list[Place] = []
     if wanted.config_map:

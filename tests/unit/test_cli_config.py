@@ -62,3 +62,33 @@ def test_a_key_is_rotated_in_the_home_that_the_document_names(config: Path, tmp_
 
     assert found.exception is None, found.output
     assert len(list((tmp_path / "home" / "keys").glob("*.pub"))) == 2
+
+
+def test_a_key_from_a_secret_is_the_one_that_signs(config: Path, tmp_path: Path) -> None:
+    """A pod's own disk begins empty: two pods with one Secret sign as one, and after a rotation the
+    new Secret stands."""
+    from datetime import UTC, datetime
+
+    from orchestrator.journal.signed import SignedJournal
+    from orchestrator.platform import reach
+    from orchestrator.platform.document import read_platform
+
+    made = CliRunner().invoke(cli, ["audit", "make-key", str(tmp_path / "keys")])
+    again = CliRunner().invoke(cli, ["audit", "make-key", str(tmp_path / "keys")])
+    assert made.output == again.output
+    document = yaml.safe_load(config.read_text())
+    document["spec"]["journal"]["keyFrom"] = {"file": str(tmp_path / "keys" / "journal.key")}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for pod in ("first", "second"):
+        document["spec"]["home"] = str(tmp_path / pod)
+        config.write_text(yaml.safe_dump(document))
+        address = reach.journal(read_platform(config).spec)
+        SignedJournal(address, at=now).close()
+        assert (tmp_path / pod / "keys" / "journal.key").stat().st_mode & 0o077 == 0
+
+    CliRunner().invoke(cli, ["audit", "make-key", str(tmp_path / "new")])
+    document["spec"]["journal"]["keyFrom"] = {"file": str(tmp_path / "new" / "journal.key")}
+    config.write_text(yaml.safe_dump(document))
+    reach.journal(read_platform(config).spec)
+    key = (tmp_path / "second" / "keys" / "journal.key").read_text()
+    assert key == (tmp_path / "new" / "journal.key").read_text()

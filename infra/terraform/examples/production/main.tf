@@ -11,8 +11,8 @@ locals {
   database   = "postgresql://mendloop@${module.database.address}:${module.database.port}/mendloop?sslmode=require"
 }
 
-data "aws_secretsmanager_secret" "administrator" {
-  for_each = toset([var.grafana_admin_secret, var.mlflow_admin_secret])
+data "aws_secretsmanager_secret" "given" {
+  for_each = toset([var.grafana_admin_secret, var.journal_key_secret, var.mlflow_admin_secret])
 
   name = each.key
 }
@@ -92,6 +92,7 @@ module "secrets" {
       namespace = module.controller_namespace.name
       keys = {
         postgres-password = { remote = module.database.login_secret_names["mendloop"], property = "password" }
+        journal-key       = { remote = var.journal_key_secret, property = "key" }
         mlflow-password   = { remote = var.mlflow_admin_secret, property = "password" }
       }
     }
@@ -150,7 +151,7 @@ module "identity" {
       purpose          = "Copies logins from Secrets Manager into the cluster"
       secret_arns = concat(
         values(module.database.login_secret_arns),
-        [for secret in data.aws_secretsmanager_secret.administrator : secret.arn],
+        [for secret in data.aws_secretsmanager_secret.given : secret.arn],
       )
       key_arns = [module.database.kms_key_arn]
     }

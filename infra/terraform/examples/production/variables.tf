@@ -63,3 +63,8 @@ variable "mlflow_username" {
   type        = string
   default     = "admin"
 }
+
+variable "journal_key_secret" {
+  description = "Existing secret in Secrets Manager whose `key` signs the journal (`mendloop audit make-key`)."
+  type        = string
+}

@@ -1,8 +1,11 @@
 # The smallest installation that is still safe: one NAT gateway, one database without standby, small
 # nodes, GPU nodes only while a pipeline asks for one. For trials and small teams.
 
-data "aws_secretsmanager_secret" "grafana" {
-  name = var.grafana_admin_secret
+# Secrets that people made before; Terraform reads their names and not what is in them.
+data "aws_secretsmanager_secret" "given" {
+  for_each = toset([var.grafana_admin_secret, var.journal_key_secret])
+
+  name = each.key
 }
 
 locals {
@@ -104,6 +107,7 @@ module "secrets" {
       namespace = module.controller_namespace.name
       keys = {
         postgres-password = { remote = module.database.login_secret_names["mendloop"], property = "password" }
+        journal-key       = { remote = var.journal_key_secret, property = "key" }
       }
     }
     grafana-admin   = { namespace = kubernetes_namespace_v1.platform[local.monitoring].metadata[0].name, remote = var.grafana_admin_secret }
@@ -156,8 +160,11 @@ module "identity" {
       namespace        = local.secrets
       service_accounts = ["external-secrets"]
       purpose          = "Copies logins from Secrets Manager into the cluster"
-      secret_arns      = concat(values(module.database.login_secret_arns), [data.aws_secretsmanager_secret.grafana.arn])
-      key_arns         = [module.database.kms_key_arn]
+      secret_arns = concat(
+        values(module.database.login_secret_arns),
+        [for secret in data.aws_secretsmanager_secret.given : secret.arn],
+      )
+      key_arns = [module.database.kms_key_arn]
     }
   }
 }

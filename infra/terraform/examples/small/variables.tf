@@ -41,3 +41,8 @@ variable "grafana_admin_secret" {
   description = "Existing secret in Secrets Manager with `username` and `password` for Grafana."
   type        = string
 }
+
+variable "journal_key_secret" {
+  description = "Existing secret in Secrets Manager whose `key` signs the journal (`mendloop audit make-key`)."
+  type        = string
+}

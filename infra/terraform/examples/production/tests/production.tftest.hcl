@@ -10,6 +10,7 @@ variables {
   administrator_role_arns = { platform = "arn:aws:iam::123456789012:role/platform" }
   access_log_bucket       = "organisation-access-logs"
   log_kms_key_arn         = "arn:aws:kms:eu-central-1:123456789012:key/11111111-1111-1111-1111-111111111111"
+  journal_key_secret      = "journal-key"
   grafana_admin_secret    = "grafana"
   mlflow_admin_secret     = "mlflow"
   mendloop_image = {

@@ -9,6 +9,7 @@ mock_provider "helm" {}
 variables {
   administrator_role_arns = { platform = "arn:aws:iam::123456789012:role/platform" }
   endpoint_public_cidrs   = ["192.0.2.0/24"]
+  journal_key_secret      = "journal-key"
   grafana_admin_secret    = "grafana"
   mendloop_image = {
     repository = "ghcr.io/example/mendloop"
