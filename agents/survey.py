@@ -7,18 +7,17 @@ none answered, each look asks for itself. Whatever acts reads the world again by
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from agents.ports import Desk
 from tools.errors import MendloopError
 from tools.managed_model import ManagedModel
-from tools.metrics import FleetMetrics, NoReading, Reading
-from tools.prediction_log import FleetLog, LogExtent
-from tools.registry import FleetRegistry, ModelVersion
-
-Answer = TypeVar("Answer")
+from tools.metrics import NoReading, Reading
+from tools.prediction_log import LogExtent
+from tools.registry import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,9 @@ class Glance:
 
 def survey(seats: Collection[tuple[ManagedModel, Desk]]) -> dict[str, Glance]:
     """Each target's glance. What cannot be had is left to each look, which says why."""
-    readings = _asked(
-        [(m.target, d.metrics) for m, d in seats],
-        lambda port, names: port.read_many(names) if isinstance(port, FleetMetrics) else {},
-    )
-    extents = _asked(
-        [(m.target, d.log) for m, d in seats],
-        lambda port, names: port.extents(names) if isinstance(port, FleetLog) else {},
-    )
-    aliases = _asked(
-        [(m.spec.model, d.registry) for m, d in seats],
-        lambda port, names: port.aliased(names) if isinstance(port, FleetRegistry) else {},
-    )
+    readings = _asked("read_many", [(m.target, d.metrics) for m, d in seats])
+    extents = _asked("extents", [(m.target, d.log) for m, d in seats])
+    aliases = _asked("aliased", [(m.spec.model, d.registry) for m, d in seats])
     return {
         model.target: Glance(
             reading=readings.get(model.target),
@@ -55,20 +45,15 @@ def survey(seats: Collection[tuple[ManagedModel, Desk]]) -> dict[str, Glance]:
     }
 
 
-def _asked(
-    wanted: Collection[tuple[str, Any]],
-    ask: Callable[[Any, Collection[str]], Mapping[str, Answer]],
-) -> dict[str, Answer]:
-    """One question to each port, about all names that go through it."""
-    ports: dict[int, Any] = {}
-    names: dict[int, list[str]] = defaultdict(list)
+def _asked(verb: str, wanted: Collection[tuple[str, Any]]) -> dict[str, Any]:
+    """One question to each port that knows the verb, about all names that go through it."""
+    names: dict[Any, list[str]] = defaultdict(list)
     for name, port in wanted:
-        ports[id(port)] = port
-        names[id(port)].append(name)
-    found: dict[str, Answer] = {}
-    for number, port in ports.items():
-        try:
-            found.update(ask(port, names[number]))
-        except MendloopError:
-            continue
+        names[port].append(name)
+    found: dict[str, Any] = {}
+    for port, through in names.items():
+        ask = getattr(port, verb, None)
+        if ask is not None:
+            with suppress(MendloopError):
+                found.update(ask(through))
     return found

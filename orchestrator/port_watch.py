@@ -34,6 +34,13 @@ class _Watched:
     def __init__(self, port: Any, name: str, meter: Meter) -> None:
         self._port, self._name, self._meter = port, name, meter
 
+    def __eq__(self, other: object) -> bool:
+        """Two that stand for one port are one: whoever asks a port about many asks it once."""
+        return isinstance(other, _Watched) and self._port is other._port
+
+    def __hash__(self) -> int:
+        return id(self._port)
+
     def __getattr__(self, verb: str) -> Any:
         found = getattr(self._port, verb)
         return self._counted(found) if callable(found) else found

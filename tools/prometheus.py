@@ -47,22 +47,33 @@ class PrometheusMetrics:
         what servers saw, for callers without a proxy. ``stale_after_s``: older samples are no
         reading. Raises Invalid for an objective at which nothing can be counted.
         """
-        for target, each in watched.items():
-            if each.objective_ms not in ISTIO_EDGES_MS:
-                raise Invalid(
-                    f"{target}: Istio does not count at {each.objective_ms:g} ms; choose one of "
-                    f"{', '.join(f'{edge:g}' for edge in ISTIO_EDGES_MS)} ms",
-                    field="spec.serving.latencyObjective",
-                )
         self._connection = _connect(url, dict(headers or {}))
-        self._watched = dict(watched)
+        self._watched: dict[str, Watched] = {}
         self._monotonic_s = monotonic_s
         self._versions = versions
         self._reporter = reporter
         self._stale_after_s = stale_after_s
         self._timeout_s = timeout_s
-        self._epoch = uuid.uuid4().hex[:12]
+        self._epochs: dict[str, str] = {}
         self._totals: dict[str, _Totals] = defaultdict(_Totals)
+        for target, each in watched.items():
+            self.watch(target, each)
+
+    def watch(self, target: str, watched: Watched) -> None:
+        """One more, or another description of one: then its counts begin anew.
+
+        Raises Invalid for an objective at which nothing can be counted.
+        """
+        if watched.objective_ms not in ISTIO_EDGES_MS:
+            raise Invalid(
+                f"{target}: Istio does not count at {watched.objective_ms:g} ms; choose one of "
+                f"{', '.join(f'{edge:g}' for edge in ISTIO_EDGES_MS)} ms",
+                field="spec.serving.latencyObjective",
+            )
+        if self._watched.get(target) != watched:
+            self._totals.pop(target, None)
+            self._epochs[target] = uuid.uuid4().hex[:12]
+        self._watched[target] = watched
 
     def read(self, target: str) -> Reading | NoReading:
         """See Metrics."""
@@ -103,7 +114,7 @@ class PrometheusMetrics:
         listed = sorted({*counts, *self._versions(target)})
         return Reading(
             at_s=at_s,
-            epoch=self._epoch,
+            epoch=self._epochs[target],
             versions=tuple(
                 counts.get(v, VersionCounters(version=v, requests=0, errors=0, slow=0))
                 for v in listed

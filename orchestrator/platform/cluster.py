@@ -6,7 +6,7 @@ write is decided on is asked of the API server.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from orchestrator.platform.connections import (
@@ -60,6 +60,8 @@ class ClusterDesks:
     def __init__(self, settings: Kubernetes) -> None:
         self._settings = settings
         self._reads: dict[str, WatchedReads] = {}
+        self._counted: PrometheusMetrics | None = None
+        self._versions: dict[str, Callable[[str], Sequence[str]]] = {}
 
     @cached_property
     def api(self) -> KubernetesApi:
@@ -128,15 +130,20 @@ class ClusterDesks:
         )
         token = token_of(settings.token_from, "metrics.prometheus.tokenFrom")
         subsets = IstioSubsets(self.api, reads=self._copies(namespace)) if has_subsets else None
-        return PrometheusMetrics(
-            settings.url,
-            {target: watched},
-            monotonic_s=clock.monotonic_s,
-            versions=subsets.versions if subsets else lambda _: (),
-            reporter=settings.reporter,
-            headers={"Authorization": f"Bearer {token()}"} if token else None,
-            stale_after_s=settings.stale_after.total_seconds(),
-        )
+        if subsets is not None:
+            self._versions[target] = subsets.versions
+        if self._counted is None:  # one for all: a fleet is asked about with one question
+            self._counted = PrometheusMetrics(
+                settings.url,
+                {},
+                monotonic_s=clock.monotonic_s,
+                versions=lambda name: self._versions[name](name) if name in self._versions else (),
+                reporter=settings.reporter,
+                headers={"Authorization": f"Bearer {token()}"} if token else None,
+                stale_after_s=settings.stale_after.total_seconds(),
+            )
+        self._counted.watch(target, watched)
+        return self._counted
 
     def _copies(self, namespace: str) -> WatchedReads:
         """Of the kinds that are looked at in every tick; of others' pods, none."""

@@ -104,7 +104,8 @@ class Running:
         self.controller.start()
         reason = "told to stop"
         try:
-            self._tick_until(ticks)
+            with self._leases.renewed(self.controller.holder):
+                self._tick_until(ticks)
         except MendloopError as error:
             reason = str(error).partition("\n")[0]
             raise

@@ -87,7 +87,9 @@ def journal_url(spec: PlatformSpec) -> str:
     return url_with_password(spec.journal.url, secret.read("journal.passwordFrom"))
 
 
-def leases_of(spec: PlatformSpec, adapters: Adapters, clock: Clock) -> Leases:
+def leases_of(
+    spec: PlatformSpec, adapters: Adapters, clock: Clock
+) -> FileLeases | KubernetesLeases:
     """Who decides which controller may act on a target."""
     settings = spec.leases.kubernetes
     if settings is None:
