@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,7 +86,7 @@ def run(
     totals["incidents"] = 0
     findings: list[Finding] = []
     kinds: set[str] = set()
-    for result in _results(range(first, first + seeds), jobs):
+    for result in _until_interrupted(_results(range(first, first + seeds), jobs), say):
         _add(totals, result)
         broken = list(result.played.broken)
         if result.is_repeatable is False:
@@ -114,12 +115,26 @@ def told(finding: Finding) -> str:
     return f"seed {finding.seed} broke:\n{broken}\n{finding.document}replay: {finding.replay}"
 
 
+def _until_interrupted(results: Iterator[Result], say: Callable[[str], None]) -> Iterator[Result]:
+    """Ctrl-C ends a campaign; what it found until then is still told."""
+    try:
+        yield from results
+    except KeyboardInterrupt:
+        say("interrupted: this is what was played until then")
+
+
 def _results(seeds: range, jobs: int) -> Iterator[Result]:
     if jobs <= 1:
         yield from map(run_seed, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=2000) as pool:
+    spawned = multiprocessing.get_context("spawn")
+    with spawned.Pool(jobs, initializer=_leave_interrupts, maxtasksperchild=2000) as pool:
         yield from pool.imap_unordered(run_seed, seeds, chunksize=4)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is for the campaign, which ends its players."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _add(totals: dict[str, int], result: Result) -> None:
