@@ -41,6 +41,12 @@ class ServerTemplate(Value):
     """Such as ``MLFLOW_TRACKING_URI``; no secrets, those come from ``secret``."""
     secret: str = ""
     """Name of a Secret whose keys become environment variables of the init container."""
+    log: str = "/predictions"
+    """Where predictions are written: ``postgresql://writer@host/database``, which mendloop reads
+    too, or a folder of the pod, which goes with it."""
+    log_secret: str = ""
+    """Name of a Secret whose keys become environment variables of the server, such as
+    ``PGPASSWORD``."""
     ready_within_s: int = 300
     """Progress deadline: a rollout that makes none for so long has failed."""
     node_selector: tuple[tuple[str, str], ...] = ()
@@ -161,7 +167,7 @@ def _serving(request: ServerRequest, template: ServerTemplate) -> Body:
         *("--version", request.version),
         *("--host", "0.0.0.0"),
         *("--port", str(PORT)),
-        *("--log", "/predictions"),
+        *("--log", template.log),
         *("--config", f"/config/{CONFIG_FILE}"),
     ]
     container["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
@@ -174,6 +180,8 @@ def _serving(request: ServerRequest, template: ServerTemplate) -> Body:
         {"name": "config", "mountPath": "/config", "readOnly": True},
         {"name": "scratch", "mountPath": "/tmp"},
     ]
+    if template.log_secret:
+        container["envFrom"] = [{"secretRef": {"name": template.log_secret}}]
     return container
 
 

@@ -107,7 +107,13 @@ class Adapters:
         from tools.postgres_errors import is_postgres, url_with_password
 
         secret, url = database.password_from, database.url
-        if secret is not None and is_postgres(url):
+        if secret is not None and not is_postgres(url):
+            raise Invalid(
+                "expected postgresql:// with passwordFrom; other databases take their credentials "
+                "from their own environment",
+                field="spec.predictionLog.database",
+            )
+        if secret is not None:
             url = url_with_password(url, secret.read("predictionLog.database.passwordFrom"))
         return DatabasePredictionLog(url)
 
@@ -126,7 +132,11 @@ class Adapters:
             token=token_of(settings.token_from, "pipelines.kubeflow.tokenFrom"),
         )
         return Kubeflow(
-            api, PIPELINES, outputs_root=settings.outputs, experiment=settings.experiment
+            api,
+            PIPELINES,
+            outputs_root=settings.outputs,
+            experiment=settings.experiment,
+            image=settings.image,
         )
 
     def _metrics(self, model: ManagedModel) -> Metrics:

@@ -176,6 +176,8 @@ def _template(model: ManagedModel, settings: ServerSettings) -> ServerTemplate:
         memory_limit=settings.memory_limit,
         environment=tuple(settings.environment.items()),
         secret=settings.secret,
+        log=settings.log,
+        log_secret=settings.log_secret,
         ready_within_s=round(settings.ready_within.total_seconds()),
         node_selector=tuple(settings.node_selector.items()),
     )

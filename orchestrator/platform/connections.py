@@ -76,6 +76,12 @@ class ServerSettings(DocumentValue):
     secret: str = ""
     """Name of a Secret in the model's namespace whose keys become environment variables of the
     container that fetches the artifact."""
+    log: PlainUrl = "/predictions"
+    """Where predictions are written: ``postgresql://writer@host/database`` that ``predictionLog``
+    reads, or a folder of the pod, which goes with it."""
+    log_secret: str = ""
+    """Name of a Secret in the model's namespace whose keys become environment variables of the
+    server, such as ``PGPASSWORD``."""
     ready_within: Duration = timedelta(seconds=300)
     """A rollout that makes no progress for so long has failed; pulling a large image takes
     minutes."""

@@ -177,6 +177,18 @@ def test_the_pod_meets_the_restricted_standard() -> None:
         assert container["resources"]["limits"]["memory"]
 
 
+def test_a_server_may_write_its_predictions_into_a_database() -> None:
+    """A pod's own folder goes with it, and mendloop cannot read it; the password is no argument."""
+    url = "postgresql://writer@db/log"
+    template = TEMPLATE.model_copy(update={"log": url, "log_secret": "writer"})
+    pod = deployment(REQUEST, template, key="k", replicas=True)["spec"]["template"]["spec"]
+    [server], [fetch] = pod["containers"], pod["initContainers"]
+
+    assert server["args"][server["args"].index("--log") + 1] == url
+    assert server["envFrom"] == [{"secretRef": {"name": "writer"}}]
+    assert "envFrom" not in fetch
+
+
 def test_names_are_those_that_dns_takes() -> None:
     """Versions may have capitals, names of objects may not."""
     assert server_name(TARGET, "RC1") == "flights-vrc1"
