@@ -60,7 +60,6 @@ TO_OBSERVE_TRAFFIC = (
 TO_OBSERVE_SERVERS = (
     *_rights("apps", "deployments", "get", "list", "watch"),
     *_rights("", "pods", "list", "watch"),
-    *_rights("autoscaling", "horizontalpodautoscalers", "list", "watch"),
 )
 TO_MOVE_TRAFFIC = (
     *_rights(_ISTIO, "virtualservices", "patch"),
@@ -70,6 +69,7 @@ TO_MOVE_TRAFFIC = (
 TO_RUN_SERVERS = (
     *_rights("apps", "deployments", "create", "patch", "delete"),
     *_rights("", "services", "get", "create", "patch", "delete"),
+    *_rights("autoscaling", "horizontalpodautoscalers", "list"),
     *_rights("", "configmaps", "get", "create", "update", "patch", "delete"),
     *_rights("policy", "poddisruptionbudgets", "create", "patch", "delete"),
 )

@@ -6,7 +6,9 @@ with the rules that Helm rendered, as RBAC would: https://kubernetes.io/docs/ref
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +31,7 @@ from tests.stand_in.api_servers import open_stand_in
 from tests.stand_in.kubelet import Kubelet
 from tools import kubernetes_rights as rights
 from tools.documents import load_document
-from tools.errors import Refused
+from tools.errors import Invalid, Refused
 from tools.istio_subsets import IstioSubsets
 from tools.kubernetes_api import KubernetesApi, NotFound
 from tools.kubernetes_events import Regarding, Told, tell
@@ -144,7 +146,7 @@ class Installation:
         self.workloads.start(request, key=f"start-{version}", token=1)
         for _ in range(2):  # the pod is made, then its model is loaded
             self.kubelet.pass_time(5.0)
-        assert self.workloads.read(TARGET, version).phase is ServerPhase.READY
+        _await(lambda: self.workloads.read(TARGET, version).phase is ServerPhase.READY)
 
     def act(self) -> None:
         """A release from beginning to end."""
@@ -159,10 +161,18 @@ class Installation:
 
     def shift(self, subset: str) -> None:
         """All requests to another version."""
-        revision = self.traffic.read(MODELS, "flights").resource_version
+        stored = self.admin.read(VIRTUAL_SERVICE, MODELS, "flights")["metadata"]["resourceVersion"]
+        _await(lambda: self._revision() == stored)
         path = "/spec/http/0/route/0/destination/subset"
         change = {"op": "replace", "path": path, "value": subset}
-        self.traffic.patch(MODELS, "flights", [change], resource_version=revision)
+        self.traffic.patch(MODELS, "flights", [change], resource_version=stored)
+
+    def _revision(self) -> str:
+        """Of the route, as the copies have it."""
+        try:
+            return self.traffic.read(MODELS, "flights").resource_version
+        except Invalid:
+            return ""
 
     def observe(self) -> None:
         """Everything that is only looked at."""
@@ -191,6 +201,14 @@ class Installation:
         checkpoints = ConfigMapOfCheckpoints(place, connect=lambda: self.api)
         checkpoints.put([("1.checkpoint", "note")])
         checkpoints.put([("2.checkpoint", "note")])
+
+
+def _await(holds: Callable[[], bool]) -> None:
+    """What is watched is heard of a moment later."""
+    deadline = time.monotonic() + 10.0
+    while not holds():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
 
 
 @pytest.fixture

@@ -29,14 +29,14 @@ Server-side apply of an object that does not exist yet needs both `patch` and `c
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
-# Where one owns the number of replicas, mendloop leaves it alone.
-- apiGroups: [autoscaling]
-  resources: [horizontalpodautoscalers]
-  verbs: [list, watch]
 {{- if eq .Values.access.level "act" }}
 - apiGroups: [""]
   resources: [services]
   verbs: [get, create, patch, delete]
+# Where one owns the number of replicas, mendloop leaves it alone.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
 # The servers' configuration, and the highest fencing token that wrote to a target.
 - apiGroups: [""]
   resources: [configmaps]
