@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from tools.errors import Invalid
+from tools.errors import Invalid, MendloopError
 from tools.metrics import NoReading, Reading, VersionCounters
 from tools.prometheus_query import REQUESTS, Answered, question
 from tools.prometheus_query import Watched as Watched
@@ -37,17 +37,18 @@ class PrometheusMetrics:
         monotonic_s: Callable[[], float],
         versions: Callable[[str], Sequence[str]] = lambda target: (),
         reporter: str = "source",
-        headers: Mapping[str, str] | None = None,
+        token: Callable[[], str] | None = None,
         stale_after_s: float = 90.0,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
         """``versions``: those that have a route or a server, listed though nobody called them yet.
 
+        ``token``: bearer token, asked for before every query, because tokens are renewed.
         ``reporter``: ``source`` counts what callers met (also refused connections), ``destination``
         what servers saw, for callers without a proxy. ``stale_after_s``: older samples are no
         reading. Raises Invalid for an objective at which nothing can be counted.
         """
-        self._connection = _connect(url, dict(headers or {}))
+        self._connection = _connect(url, token)
         self._watched: dict[str, Watched] = {}
         self._monotonic_s = monotonic_s
         self._versions = versions
@@ -93,8 +94,9 @@ class PrometheusMetrics:
         except (
             RequestException,
             PrometheusApiClientException,
+            MendloopError,
             ValueError,
-            KeyError,
+            LookupError,
             TypeError,
         ) as error:
             told = str(error)
@@ -109,7 +111,7 @@ class PrometheusMetrics:
                 raise ValueError(told)
             self._must_be_fresh(told.age_s(watched))
             counts = self._totals[target].after(told.series(watched))
-        except (ValueError, KeyError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             return NoReading(at_s=at_s, reason=f"no reading of {target}: {error}")
         listed = sorted({*counts, *self._versions(target)})
         return Reading(
@@ -187,19 +189,38 @@ def _meanings(labels: Mapping[str, str]) -> tuple[str, ...]:
     return ("answered",) if labels["__name__"].endswith("_count") else ("in_time",)
 
 
-def _connect(url: str, headers: dict[str, str]) -> Any:
+def _connect(url: str, token: Callable[[], str] | None) -> Any:
     """A client that neither retries (a tick may not hang) nor takes half an answer for a whole."""
     from prometheus_api_client import PrometheusConnect
-    from requests import Response, Session
+    from requests import PreparedRequest, Response, Session
     from urllib3.util.retry import Retry
 
     def refuse_partial(response: Response, *_: Any, **__: Any) -> None:
-        if response.ok and response.json().get("warnings"):
-            raise ValueError(f"a partial answer: {'; '.join(response.json()['warnings'])}")
+        if not response.ok:
+            return
+        content = response.json()
+        if not _is_an_answer(content):
+            raise ValueError("the answer is not what Prometheus gives")
+        if content.get("warnings"):
+            raise ValueError(f"a partial answer: {'; '.join(map(str, content['warnings']))}")
+
+    def sign(request: PreparedRequest) -> PreparedRequest:
+        if token is not None:
+            request.headers["Authorization"] = f"Bearer {token()}"
+        return request
 
     session = Session()
     session.trust_env = False
+    session.auth = sign
     session.hooks["response"].append(refuse_partial)
-    return PrometheusConnect(
-        url=url.rstrip("/"), headers=headers, session=session, retry=Retry(total=0)
+    return PrometheusConnect(url=url.rstrip("/"), session=session, retry=Retry(total=0))
+
+
+def _is_an_answer(content: Any) -> bool:
+    data = content.get("data") if isinstance(content, dict) else None
+    result = data.get("result") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(result, list):
+        return False
+    return data.get("resultType") != "vector" or all(
+        isinstance(each, dict) and isinstance(each.get("metric"), dict) for each in result
     )

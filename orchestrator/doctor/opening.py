@@ -45,15 +45,12 @@ def prometheus(settings: PrometheusSettings, models: list[ManagedModel]) -> Prom
         )
         for model in models
     }
-    headers = {}
-    if settings.token_from is not None:
-        token = settings.token_from.read("metrics.prometheus.tokenFrom")
-        headers["Authorization"] = f"Bearer {token}"
+    source = settings.token_from
     return PrometheusMetrics(
         settings.url,
         watched,
         monotonic_s=time.monotonic,
         reporter=settings.reporter,
-        headers=headers,
+        token=None if source is None else lambda: source.read("metrics.prometheus.tokenFrom"),
         stale_after_s=settings.stale_after.total_seconds(),
     )

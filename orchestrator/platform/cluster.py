@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+from orchestrator.platform import reach
 from orchestrator.platform.connections import (
     Istio,
     Kubernetes,
@@ -66,16 +67,7 @@ class ClusterDesks:
     @cached_property
     def api(self) -> KubernetesApi:
         """Raises Invalid when no cluster is configured."""
-        settings = self._settings
-        if settings.url:
-            api = KubernetesApi.at(settings.url)
-        else:
-            api = KubernetesApi.connect(
-                kubeconfig=settings.kubeconfig or None, context=settings.context or None
-            )
-        connect_s = settings.connect_timeout.total_seconds()
-        api.timeout_s = (connect_s, settings.read_timeout.total_seconds())
-        return api
+        return reach.kubernetes(self._settings)
 
     @property
     def namespace(self) -> str:
@@ -128,7 +120,6 @@ class ClusterDesks:
             service=model.spec.serving.host.partition(".")[0],
             objective_ms=model.spec.serving.latency_objective.total_seconds() * 1000,
         )
-        token = token_of(settings.token_from, "metrics.prometheus.tokenFrom")
         subsets = IstioSubsets(self.api, reads=self._copies(namespace)) if has_subsets else None
         if subsets is not None:
             self._versions[target] = subsets.versions
@@ -139,7 +130,7 @@ class ClusterDesks:
                 monotonic_s=clock.monotonic_s,
                 versions=lambda name: self._versions[name](name) if name in self._versions else (),
                 reporter=settings.reporter,
-                headers={"Authorization": f"Bearer {token()}"} if token else None,
+                token=token_of(settings.token_from, "metrics.prometheus.tokenFrom"),
                 stale_after_s=settings.stale_after.total_seconds(),
             )
         self._counted.watch(target, watched)

@@ -16,12 +16,12 @@ from orchestrator.assembly import (
     embedded_traffic,
     tracking_uri,
 )
-from orchestrator.platform.connections import KubeflowSettings, Kubernetes, MlflowSettings
+from orchestrator.platform import reach
+from orchestrator.platform.connections import KubeflowSettings, MlflowSettings
 from orchestrator.platform.document import Platform
 from tools.istio import IstioTraffic
 from tools.kubeflow import Kubeflow
 from tools.kubeflow_api import KubeflowApi
-from tools.kubernetes_api import KubernetesApi
 from tools.mlflow_http import MlflowAccess
 from tools.mlflow_registry import MlflowRegistry
 from tools.pipeline_runs import PipelineRuns
@@ -52,7 +52,7 @@ def traffic_of(platform: Platform) -> Traffic:
     if platform.spec.traffic.istio is None:
         return embedded_traffic(Home(platform.spec.home))
     assert platform.spec.kubernetes is not None  # the document demands it
-    return IstioTraffic(_cluster(platform.spec.kubernetes))
+    return IstioTraffic(reach.kubernetes(platform.spec.kubernetes))
 
 
 def registry_arguments(platform: Platform) -> Mapping[str, Any]:
@@ -78,14 +78,6 @@ def _kubeflow(settings: KubeflowSettings) -> Kubeflow:
         outputs_root=settings.outputs,
         experiment=settings.experiment,
         image=settings.image,
-    )
-
-
-def _cluster(settings: Kubernetes) -> KubernetesApi:
-    if settings.url:
-        return KubernetesApi.at(settings.url)
-    return KubernetesApi.connect(
-        kubeconfig=settings.kubeconfig or None, context=settings.context or None
     )
 
 

@@ -20,10 +20,14 @@ _SQLITE = "sqlite:///"
 def kubernetes(settings: Kubernetes) -> KubernetesApi:
     """The cluster. Raises Invalid where none is configured."""
     if settings.url:
-        return KubernetesApi.at(settings.url)
-    return KubernetesApi.connect(
-        kubeconfig=settings.kubeconfig or None, context=settings.context or None
-    )
+        api = KubernetesApi.at(settings.url)
+    else:
+        api = KubernetesApi.connect(
+            kubeconfig=settings.kubeconfig or None, context=settings.context or None
+        )
+    connect_s = settings.connect_timeout.total_seconds()
+    api.timeout_s = (connect_s, settings.read_timeout.total_seconds())
+    return api
 
 
 def kill_switch(spec: PlatformSpec, api: KubernetesApi | None) -> KillSwitch:

@@ -31,6 +31,9 @@ class Answers:
         self.extra: dict[str, Any] = {}
         self.code = 200
         self.queries: list[str] = []
+        self.instead: Any = None
+        """For every answer."""
+        self.tokens: list[str] = []
 
     def to(self, query: str) -> dict[str, Any]:
         data: dict[str, Any] = {"resultType": "vector", "result": []}
@@ -61,7 +64,8 @@ def answers() -> Iterator[Answers]:
             from urllib.parse import parse_qs, urlsplit
 
             query = parse_qs(urlsplit(self.path).query)["query"][0]
-            text = json.dumps(said.to(query)).encode()
+            said.tokens.append(self.headers.get("Authorization", ""))
+            text = json.dumps(said.to(query) if said.instead is None else said.instead).encode()
             self.send_response(said.code)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -206,3 +210,48 @@ def reading_of(reading: Reading | NoReading) -> Reading:
     """The reading, which must be one."""
     assert isinstance(reading, Reading), reading
     return reading
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        7,
+        {},
+        {"data": []},
+        {"data": {"resultType": "scalar", "result": 7}},
+        {"data": {"resultType": "scalar", "result": []}},
+        {"data": {"resultType": "scalar", "result": [1]}},
+        {"data": {"resultType": "scalar", "result": [1, None]}},
+        {"data": {"resultType": "vector", "result": ["a", "b"]}},
+        {"data": {"resultType": "vector", "result": [{"metric": 7}, {"metric": {}}]}},
+    ],
+)
+def test_what_is_no_answer_of_a_prometheus_is_no_reading(answers: Answers, content: Any) -> None:
+    """Whatever stands in its place, JSON or not: unknown, and no defect."""
+    answers.instead = content
+
+    assert isinstance(metrics_of(answers).read(TARGET), NoReading)
+
+
+def test_the_token_is_read_for_every_query(answers: Answers) -> None:
+    """A service account's token is renewed every hour; while it cannot be read nothing is known."""
+    said = ["one"]
+    label = Watched(namespace="default", service="flights", objective_ms=250)
+
+    def token() -> str:
+        if not said:
+            raise Invalid("no such file", field="metrics.prometheus.tokenFrom")
+        return said[0]
+
+    metrics = PrometheusMetrics(answers.url, {TARGET: label}, monotonic_s=lambda: 1.0, token=token)
+    answers.count("a", "1", "3")
+    assert isinstance(metrics.read(TARGET), Reading)
+    said[0] = "two"
+    assert isinstance(metrics.read(TARGET), Reading)
+    said.clear()
+    unread = metrics.read(TARGET)
+
+    assert (answers.tokens[0], answers.tokens[-1]) == ("Bearer one", "Bearer two")
+    assert isinstance(unread, NoReading)
+    assert "no such file" in unread.reason
