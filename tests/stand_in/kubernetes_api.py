@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         if place.name:
             return _read_as(self._existing(place), place)
         if query.get("watch") in ("1", "true"):
-            with contextlib.suppress(ConnectionError):  # whoever watched has gone
+            with contextlib.suppress(OSError):  # whoever watched has gone
                 self._watch(place, query)
             return None
         return self._page(place, query)
