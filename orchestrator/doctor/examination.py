@@ -73,7 +73,7 @@ def of_home(home: Path, journal: JournalAddress, *, now: Now) -> list[Check]:
 
 def _kept(spec: PlatformSpec, api: KubernetesApi | None) -> Iterator[Check]:
     yield keeping.HomeFolder(spec.home)
-    yield keeping.SigningKey(reach.keys(spec))
+    yield keeping.SigningKey(reach.keys(spec), spec.journal.key_from)
     own = spec.home / "policies"
     yield keeping.Rules([*([own] if own.is_dir() else []), *spec.policies.folders])
     channels = spec.notifications.file or spec.home / CHANNELS_FILE
@@ -137,7 +137,7 @@ def _services(spec: PlatformSpec, models: list[ManagedModel]) -> Iterator[Check]
         counters = partial(opening.prometheus, spec.metrics.prometheus, models)
         yield services.Counters(counters, [model.target for model in models])
     if spec.journal.is_shared:
-        yield services.JournalDatabase(lambda: reach.journal(spec).database)
+        yield services.JournalDatabase(lambda: reach.address(spec).database)
     adapters = Adapters(spec, clock=SystemClock(), meter=Meter())
     yield services.Predictions(lambda: adapters.log, models)
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.doctor.check import Check, Finding
 from orchestrator.journal.keys import SIGNING_KEY, load_or_make_signer
+from orchestrator.journal.note import Signer
 from orchestrator.notifications.channels import Channel, read_channels
 from orchestrator.policy_files import read_policies
 from orchestrator.resources.source import Resource
@@ -17,6 +18,7 @@ from orchestrator.rules import load_rules
 from tools.documents import load_document
 from tools.errors import Invalid, MendloopError
 from tools.managed_model import ManagedModel
+from tools.secret_source import SecretFrom
 
 LEAST_FREE_BYTES = 1 << 30
 """A pinned training set and a few artifacts; a full disk stops every change."""
@@ -48,11 +50,16 @@ class SigningKey(Check):
 
     about = "signing key"
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, kept_in: SecretFrom | None = None) -> None:
+        """``kept_in``: where the key comes from, if not from the folder."""
+        self._folder, self._kept_in = folder, kept_in
 
     def findings(self) -> Iterable[Finding]:
         """See Check."""
+        if self._kept_in is not None:
+            Signer.parse(self._kept_in.read("journal.keyFrom"))
+            yield self.ok("the key that is kept elsewhere can be read, and is one")
+            return
         path = self._folder / SIGNING_KEY
         if not path.exists():
             yield self.ok(f"there is no {path} yet; the first start makes it")

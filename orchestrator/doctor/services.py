@@ -29,7 +29,7 @@ class Registry(Check):
         """See Check."""
         registry = self._open()
         if not self._models:
-            registry.versions("mendloop-doctor-asks-for-no-model")
+            registry.versions("no-model")
             yield self.ok("answers; no model is managed yet")
         for model in sorted(set(self._models)):
             yield from self._of(registry, model)
@@ -89,7 +89,7 @@ class Counters(Check):
             requests = sum(version.requests for version in reading.versions)
             yield self.ok(f"{target}: {requests} requests counted")
         if not self._targets:
-            yield self.unknown("no model is managed yet: nothing to ask for")
+            yield self.warning("no model is managed yet: there is nothing to count")
 
 
 class JournalDatabase(Check):
@@ -132,7 +132,7 @@ class Predictions(Check):
         for model in self._models:
             yield self._of(log, model.target)
         if not self._models:
-            yield self.unknown("no model is managed yet: nothing to read")
+            yield self.warning("no model is managed yet: there is nothing to read")
 
     def _of(self, log: PredictionLog, target: str) -> Finding:
         try:

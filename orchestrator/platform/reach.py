@@ -55,6 +55,11 @@ def put_key(spec: PlatformSpec) -> None:
 def journal(spec: PlatformSpec) -> JournalAddress:
     """Where the journal is, its key in place. Raises Invalid where a secret cannot be had."""
     put_key(spec)
+    return address(spec)
+
+
+def address(spec: PlatformSpec) -> JournalAddress:
+    """Where the journal is, for those who only look: nothing is written."""
     url = spec.journal.url
     if url.startswith(_SQLITE):
         path = Path(url.removeprefix(_SQLITE))

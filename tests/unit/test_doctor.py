@@ -18,6 +18,7 @@ from orchestrator.cli.main import cli
 from orchestrator.doctor.check import Check, Finding, examine
 from orchestrator.doctor.cluster import Clock
 from orchestrator.doctor.report import grants, is_sound
+from orchestrator.journal.note import Signer
 from tests.stand_in.kubernetes_api import Cluster, Failure, api_server
 from tools.custom_resource import managed_model_definition
 from tools.errors import Invalid, Unavailable
@@ -222,6 +223,22 @@ def test_a_secret_that_is_not_there_is_a_finding(place: Place) -> None:
     [said] = place.wrong("journal")
 
     assert "MENDLOOP_TEST_NOT_SET is not set" in said
+
+
+def test_a_key_that_is_kept_elsewhere_is_looked_at_and_put_nowhere(place: Place) -> None:
+    """A Secret that is not mounted, one that holds something else; and the home stays empty."""
+    place.spec["journal"] = {"keyFrom": {"env": "MENDLOOP_TEST_NOT_SET"}}
+    assert "is not set" in place.wrong("signing key")[0]
+    file = place.folder / "key"
+    file.write_text("no key", encoding="utf-8")
+    place.spec["journal"] = {"keyFrom": {"file": str(file)}}
+    assert place.wrong("signing key")
+    file.write_text(Signer("tests", bytes(32)).secret_text(), encoding="utf-8")
+    place.spec["journal"]["url"] = "postgresql://mendloop@127.0.0.1:1/mendloop"
+
+    found = {f.about: f.outcome for f in place.findings()}
+    assert (found["signing key"], found["journal"]) == ("ok", "unknown")
+    assert not (place.folder / "home").exists()
 
 
 def test_servers_that_do_not_answer_are_unknown(place: Place) -> None:
