@@ -5,7 +5,8 @@
         make_senders(channels, durable.address, ...)
 
 Several controllers may open one database. Each has a home folder of its own; ``HOME/keys`` must
-hold the same ``journal.key`` in all of them (in a cluster: one Secret).
+hold the same ``journal.key`` in all of them (in a cluster: one Secret, made once by
+``mendloop audit make-key``).
 """
 
 from __future__ import annotations

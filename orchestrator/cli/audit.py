@@ -102,7 +102,7 @@ def verify(
       mendloop audit verify --export journal.jsonl --keys usb/journal.pub --checkpoints usb/kept
       mendloop audit verify --checkpoints configmap:mendloop/mendloop-checkpoints
     """
-    public = read_verifiers(keys or home / "keys")
+    public = read_verifiers(keys or journal_of(home).keys)
     if exported is not None:
         chain = ExportedJournal(exported)
         kept = kept_notes(checkpoints) if checkpoints else []
@@ -157,7 +157,7 @@ def prove_event(home: Path, event: int) -> None:
             raise Invalid(f"no checkpoint covers event {event} yet; the next one will")
         keyed = journal.events(target="", kinds=[kinds.JOURNAL_KEYED])
         trusted, _ = follow_keys(
-            read_verifiers(home / "keys"), [(e.seq, e.read(JournalKeyed)) for e in keyed]
+            read_verifiers(journal_of(home).keys), [(e.seq, e.read(JournalKeyed)) for e in keyed]
         )
         ((_, checkpoint),) = parse_notes([("of the home", note)], trusted)
         proof = prove(journal, found[0], checkpoint=checkpoint, note=note)
@@ -180,7 +180,7 @@ def check_proof(proof: TextIO, home: Path, keys: Path | None) -> None:
     except ValueError as error:
         raise Invalid(f"{proof.name} is not JSON: {error}") from error
     claimed = parse_document(data, Proof, source=proof.name)
-    check(claimed, read_verifiers(keys or home / "keys"))
+    check(claimed, read_verifiers(keys or journal_of(home).keys))
     click.echo(f"event {claimed.event.seq} is in the journal that was signed")
 
 

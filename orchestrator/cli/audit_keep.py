@@ -120,20 +120,26 @@ def make_key(folder: Path) -> None:
 @home_option
 @config_option
 @_by
-def rotate_key(home: Path, by: str) -> None:
+@click.option("--lost", is_flag=True, help="Nobody has the old key any more: go on without it.")
+def rotate_key(home: Path, by: str, lost: bool) -> None:
     """Sign checkpoints with a new key from now on; the old key signs the hand-over.
 
     A controller may go on running: it takes the new key at its next checkpoint. Whoever holds the
-    first public key can still verify everything.
+    first public key can still verify everything. With --lost nothing hands over: verifiers must be
+    given the new public key too.
 
     \b
     Example: mendloop audit rotate-key --by alice --home .mendloop
     """
-    from orchestrator.journal.rotation import rotate_key
+    from orchestrator.journal.rotation import replace_lost_key, rotate_key
 
     with open_journal(home):
         pass
-    if not (home / "keys").is_dir():
+    if lost:
+        key = replace_lost_key(journal_of(home), at=datetime.now(UTC), by=by or getpass.getuser())
+        click.echo(f"checkpoints are signed now by {key}")
+        return
+    if not journal_of(home).keys.is_dir():
         raise Invalid(f"{home} has no key yet; `mendloop run` makes the first one")
     old, new = rotate_key(journal_of(home), at=datetime.now(UTC), by=by or getpass.getuser())
     click.echo(f"checkpoints were signed by {old}\nand are signed now by {new}")

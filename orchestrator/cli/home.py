@@ -32,13 +32,12 @@ def _keep_url(context: click.Context, option: click.Parameter, value: str) -> No
 
 
 def _home_of(context: click.Context, option: click.Parameter, value: Path) -> Path:
-    """Where the keys and segments are: with ``--config``, in the home that the document names."""
+    """Where segments and keys are: with ``--config``, in the home that the document names."""
     spec = context.meta.get(_PLATFORM)
     if spec is None:
         return value
-    from orchestrator.platform import reach
-
-    return reach.keys(spec).parent
+    home: Path = spec.home
+    return home
 
 
 _home = click.option(

@@ -50,7 +50,12 @@ def shared_signer(folder: Path, recorded: str) -> Signer:
             f"the journal is signed with a key that {folder} does not have; put the file"
             f" {SIGNING_KEY} there that the other controllers have (in a cluster: a Secret)"
         )
-    signer = load_or_make_signer(folder)
+    try:
+        signer = load_or_make_signer(folder)
+    except Unavailable as error:
+        raise Unavailable(
+            f"{error}; `mendloop audit make-key` makes the {SIGNING_KEY} that belongs there"
+        ) from error
     if recorded and str(signer.verifier) != recorded:
         raise Refused(
             f"the journal is signed with another key than {path}; give every controller that shares"

@@ -9,9 +9,16 @@ from orchestrator.journal import kinds
 from orchestrator.journal.address import JournalAddress
 from orchestrator.journal.audit import root_text
 from orchestrator.journal.checkpoint import Checkpoint
-from orchestrator.journal.keys import finish_rotation, hand_over, prepare_rotation
+from orchestrator.journal.keys import (
+    finish_rotation,
+    hand_over,
+    load_or_make_signer,
+    prepare_rotation,
+)
 from orchestrator.journal.note import Verifier
+from orchestrator.journal.operations import JournalKeyed
 from orchestrator.journal.signed import SignedJournal
+from tools.errors import Refused
 
 
 def rotate_key(where: Path | JournalAddress, *, at: datetime, by: str) -> tuple[Verifier, Verifier]:
@@ -38,3 +45,30 @@ def rotate_key(where: Path | JournalAddress, *, at: datetime, by: str) -> tuple[
     finally:
         journal.close()
     return old.verifier, new.verifier
+
+
+def replace_lost_key(address: JournalAddress, *, at: datetime, by: str) -> Verifier:
+    """The new public key of a journal whose key nobody has any more.
+
+    No signature hands over: what was signed before is proved by the old public key, what follows by
+    the new one. Raises Refused while the home still has the key, and where the chain is not whole.
+    """
+    journal = address.open()
+    try:
+        with address.signing():
+            recorded = journal.last(kinds.JOURNAL_KEYED, target="")
+            signer = load_or_make_signer(address.keys)
+            key = JournalKeyed(verifier=str(signer.verifier))
+            if recorded is None or recorded.read(JournalKeyed).verifier == key.verifier:
+                raise Refused(f"the key is in {address.keys}: rotate it without saying it is lost")
+            found = journal.verify()
+            if not found.ok:
+                raise Refused(f"the journal is not whole: {found.reason} (event {found.first_bad})")
+            event = journal.append(kinds.JOURNAL_KEYED, at=at, actor=by, payload=key)
+            root = root_text(journal.tree().root(event.seq))
+            origin = signer.verifier.name
+            kept = address.checkpoints()
+            kept.write(Checkpoint(origin=origin, size=event.seq, root=root), signer)
+    finally:
+        journal.close()
+    return signer.verifier

@@ -22,7 +22,7 @@ from orchestrator.journal.event import Entry, Event
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.keys import read_verifiers
 from orchestrator.journal.postgres import PostgresJournal
-from orchestrator.journal.rotation import rotate_key
+from orchestrator.journal.rotation import replace_lost_key, rotate_key
 from orchestrator.journal.signed import SignedJournal
 from tools.errors import Refused, Unavailable
 from tools.postgres import Database
@@ -240,3 +240,22 @@ def test_nobody_signs_with_the_old_key_once_it_was_rotated(
     assert audit(
         address.open_read_only(), address.checkpoints().notes(), read_verifiers(address.keys)
     ).ok
+
+
+def test_a_lost_key_is_replaced_on_record(fresh_postgres: Fresh, tmp_path: Path) -> None:
+    """The chain goes on; both public keys together verify it, the new one alone does not."""
+    url = fresh_postgres()
+    open_durable(tmp_path / "a", url, at=NOW).close()
+    address = JournalAddress(tmp_path / "b", url)
+    with pytest.raises(Refused, match="does not have"):
+        SignedJournal(address, at=NOW)
+    replace_lost_key(address, at=NOW, by="kim")
+    with open_durable(tmp_path / "b", url, at=NOW) as durable:
+        pause(durable.journal)
+    both = [*read_verifiers(tmp_path / "a" / "keys"), *read_verifiers(address.keys)]
+    notes = address.checkpoints().notes()
+
+    assert audit(address.open_read_only(), notes, both).ok
+    assert not audit(address.open_read_only(), notes, both[1:]).ok
+    with pytest.raises(Refused, match="rotate it without"):
+        replace_lost_key(address, at=NOW, by="kim")
