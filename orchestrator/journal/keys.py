@@ -67,14 +67,17 @@ def shared_signer(folder: Path, recorded: str) -> Signer:
 def put_given_key(folder: Path, text: str) -> None:
     """Make a key that is kept elsewhere (a Secret of the cluster) the one in ``folder``.
 
-    What was there before gives way: after a rotation the Secret has the new one. Raises Invalid for
-    something that is no key.
+    What was there before gives way, because after a rotation the Secret has the new one; it is kept
+    beside it, because somebody may have rotated here and not told the Secret yet. Raises Invalid
+    for something that is no key.
     """
     signer, path = Signer.parse(text), folder / SIGNING_KEY
     try:
-        if path.exists() and path.read_text(encoding="utf-8").strip() == text.strip():
-            return
-        path.unlink(missing_ok=True)
+        if path.exists():
+            former = _load(path).verifier
+            if str(former) == str(signer.verifier):
+                return
+            path.rename(folder / f"{SIGNING_KEY}.{former.key_id.hex()}")
         _put_key(folder, path, signer)
     except OSError as error:
         raise Unavailable(f"signing key {path}: {error.strerror}; check the folder") from error
