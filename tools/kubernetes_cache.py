@@ -172,6 +172,8 @@ class WatchedObjects:
                 self._revision, self._trouble = "", str(error)
             except MendloopError as error:
                 self._trouble = str(error)
+            except (KeyError, TypeError) as error:
+                self._revision, self._trouble = "", f"an object that makes no sense: {error!r}"
             if self._trouble != said:
                 said = self._trouble
                 log.warning("watch.broken", kind=self.kind.plural, reason=said)

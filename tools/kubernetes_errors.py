@@ -32,6 +32,7 @@ class Gone(Conflict):
 def translated(what: str, *, is_write: bool) -> Iterator[None]:
     """Lets only mendloop's own errors out of a call of the vendor's client."""
     from kubernetes.client.exceptions import ApiException
+    from kubernetes.config.config_exception import ConfigException
     from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
     try:
@@ -40,7 +41,9 @@ def translated(what: str, *, is_write: bool) -> Iterator[None]:
         raise meaning(error, what, is_write=is_write) from error
     except (NewConnectionError, ConnectTimeoutError) as error:
         raise Unavailable(f"{what}: the API server cannot be reached: {error}") from error
-    except (HTTPError, ValueError) as error:
+    except ConfigException as error:  # before anything was sent
+        raise Unavailable(f"{what}: the credentials cannot be read: {error}") from error
+    except (HTTPError, ValueError, OSError) as error:  # OSError: such as a token file that is gone
         if is_write:
             raise Uncertain(f"{what}: the answer was lost: {error}; read it again") from error
         raise Unavailable(f"{what}: no whole answer from the API server: {error}") from error

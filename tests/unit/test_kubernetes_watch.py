@@ -256,6 +256,39 @@ def test_stopping_does_not_wait_for_the_watch_to_end(served: Served) -> None:
     objects.stop()
 
 
+def test_an_object_that_makes_no_sense_is_trouble_and_not_the_end(served: Served) -> None:
+    """A proxy that mangles answers; when it is mended, everything is known again."""
+    api, cluster = served
+    make(api, "one")
+    key = ("", "configmaps", "default", "one")
+    name = cluster.objects[key]["metadata"].pop("name")
+    objects = watched(api)
+    assert until(lambda: "no sense" in objects._trouble)
+    cluster.objects[key]["metadata"]["name"] = name
+
+    assert until(lambda: _is_known(objects))
+    objects.stop()
+
+
+def test_a_token_that_cannot_be_read_now_is_read_again(served: Served) -> None:
+    """The kubelet renews it; in between there may be none."""
+    api, _ = served
+    make(api, "one")
+    tokens = iter([FileNotFoundError(2, "No such file"), ""])
+
+    def renew(settings: Any) -> None:
+        token = next(tokens)
+        if isinstance(token, OSError):
+            raise token
+
+    api._client.configuration.refresh_api_key_hook = renew
+    api._client.configuration.api_key["authorization"] = "x"
+    with pytest.raises(Unavailable, match="No such file"):
+        api.read(CONFIG_MAP, "default", "one")
+
+    assert api.read(CONFIG_MAP, "default", "one")["data"] == {"a": "1"}
+
+
 def test_looking_at_many_models_costs_no_request(served: Served) -> None:
     """However many there are: an idle tick is answered from the copies."""
     api, cluster = served
