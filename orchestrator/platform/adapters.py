@@ -77,7 +77,9 @@ class Adapters:
         """What is in the cluster. Raises Invalid when none is configured."""
         if self._spec.kubernetes is None:
             raise Invalid("expected a section kubernetes in the Platform document")
-        return ClusterDesks(self._spec.kubernetes)
+        resources = self._spec.models.custom_resources
+        is_everywhere = resources is not None and not resources.namespaces
+        return ClusterDesks(self._spec.kubernetes, is_everywhere=is_everywhere)
 
     @cached_property
     def registry(self) -> Registry:

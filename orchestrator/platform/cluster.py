@@ -58,8 +58,10 @@ class ClusterDesks:
     health: Health = staticmethod(http_health)
     """How a pod is asked; tests have no pods."""
 
-    def __init__(self, settings: Kubernetes) -> None:
-        self._settings = settings
+    def __init__(self, settings: Kubernetes, *, is_everywhere: bool = False) -> None:
+        """``is_everywhere``: models may be in any namespace, and the account may look into all:
+        one set of watches for the whole cluster."""
+        self._settings, self._is_everywhere = settings, is_everywhere
         self._reads: dict[str, WatchedReads] = {}
         self._counted: PrometheusMetrics | None = None
         self._versions: dict[str, Callable[[str], Sequence[str]]] = {}
@@ -138,22 +140,23 @@ class ClusterDesks:
 
     def _copies(self, namespace: str) -> WatchedReads:
         """Of the kinds that are looked at in every tick; of others' pods, none."""
-        if namespace not in self._reads:
+        watched_in = "" if self._is_everywhere else namespace
+        if watched_in not in self._reads:
             istio = IstioVersions(self.api)
             watched = [
                 *(
-                    WatchedObjects(self.api, kind, namespace=namespace, labels=TARGET_LABEL)
+                    WatchedObjects(self.api, kind, namespace=watched_in, labels=TARGET_LABEL)
                     for kind in (DEPLOYMENT, POD)
                 ),
                 *(
-                    WatchedObjects(self.api, istio.of(kind), namespace=namespace)
+                    WatchedObjects(self.api, istio.of(kind), namespace=watched_in)
                     for kind in (VIRTUAL_SERVICE, DESTINATION_RULE)
                 ),
             ]
-            reads = self._reads[namespace] = WatchedReads(self.api, watched)
+            reads = self._reads[watched_in] = WatchedReads(self.api, watched)
             reads.start()
             reads.await_copies(FIRST_COPIES_S)
-        return self._reads[namespace]
+        return self._reads[watched_in]
 
 
 def _template(model: ManagedModel, settings: ServerSettings) -> ServerTemplate:

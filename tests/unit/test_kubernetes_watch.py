@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.platform.cluster import ClusterDesks
+from orchestrator.platform.connections import Kubernetes
 from tests.promises.test_reads import until
 from tests.stand_in.kubelet import Kubelet
 from tests.stand_in.kubernetes_api import Cluster, Failure, api_server
@@ -335,3 +337,21 @@ def test_looking_at_many_models_costs_no_request(served: Served) -> None:
 
     assert cluster.requests[before:] == []
     reads.stop()
+
+
+@pytest.mark.parametrize(("is_everywhere", "watches"), [(True, 4), (False, 8)])
+def test_who_may_look_everywhere_watches_the_cluster_once(
+    is_everywhere: bool, watches: int
+) -> None:
+    """A hundred namespaces with models are no hundred sets of watches."""
+    with api_server() as (url, cluster):
+        desks = ClusterDesks(Kubernetes(url=url), is_everywhere=is_everywhere)
+        reads = {desks._copies("a"), desks._copies("b")}
+        assert until(lambda: sum("watch=true" in p for _, p in cluster.requests) == watches)
+        meta = {"namespace": "b", "name": "flights"}
+        body = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta}
+        desks.api.create(VIRTUAL_SERVICE, body)
+
+        assert len(reads) == watches // 4
+        assert desks._copies("b").read(VIRTUAL_SERVICE, "b", "flights")["metadata"]["uid"]
+        desks.close()
