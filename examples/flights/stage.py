@@ -147,6 +147,7 @@ class Stage:
     def _spawn_controller(self, *options: str) -> ProcessRecord:
         command = [sys.executable, "-c", _CONTROLLER, "run", "--home", str(self.home.root)]
         command += ["--spec", str(self.document), *options]
+        command += ["--journal", ""]  # the story follows the home's own, whatever is set outside
         record = spawn(command, log=self.controller_log)
         self._controllers += 1
         name = _CONTROLLER_RECORDS.replace("*", str(self._controllers))

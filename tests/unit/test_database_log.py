@@ -12,10 +12,10 @@ import pytest
 
 from serving.log_sinks import DatabaseSink
 from serving.log_writer import LogEntry, LogWriter
-from tests.stand_in.postgres import PASSWORD, QUICK, running_postgres
+from tests.stand_in.postgres import PASSWORD, QUICK, ROLE, Postgres, running_postgres
 from tools import log_queries
 from tools.database_log import DatabasePredictionLog
-from tools.errors import Invalid, Unavailable
+from tools.errors import Invalid, Refused, Unavailable
 from tools.log_parts import feature_types, prediction_schema
 from tools.log_queries import LABELS, OWN, table_names, unbound
 from tools.postgres import Database
@@ -241,3 +241,24 @@ def until(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.005)
+
+
+def test_a_missing_right_is_not_an_empty_log(postgres_server: Postgres, postgres_url: str) -> None:
+    """A reader's role that may not look is told so, or a model would seem to serve nobody."""
+    append(postgres_url, rows_of(3))
+    name = postgres_url.rpartition("/")[2]
+    postgres_server.execute("CREATE ROLE onlooker LOGIN PASSWORD 'x'")
+    url = postgres_url.replace(f"{ROLE}:{PASSWORD}", "onlooker:x")
+    try:
+        with pytest.raises(Refused, match="a right is missing"):
+            DatabasePredictionLog(url).extent(TARGET)
+        postgres_server.execute(f"GRANT USAGE ON SCHEMA {SCHEMA} TO onlooker", name)
+        with pytest.raises(Refused, match="a right is missing"):
+            DatabasePredictionLog(url).predictions(TARGET, **WINDOW)
+        postgres_server.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO onlooker", name)
+
+        assert DatabasePredictionLog(url).extent(TARGET).rows == 3
+        assert len(DatabasePredictionLog(url).predictions(TARGET, **WINDOW)) == 3
+    finally:
+        postgres_server.execute("DROP OWNED BY onlooker", name)
+        postgres_server.execute("DROP ROLE onlooker")
