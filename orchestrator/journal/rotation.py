@@ -55,15 +55,15 @@ def replace_lost_key(address: JournalAddress, *, at: datetime, by: str) -> Verif
     """
     journal = address.open()
     try:
+        found = journal.verify()  # before the lock is taken: a long journal takes its time
+        if not found.ok:
+            raise Refused(f"the journal is not whole: {found.reason} (event {found.first_bad})")
         with address.signing():
             recorded = journal.last(kinds.JOURNAL_KEYED, target="")
             signer = load_or_make_signer(address.keys)
             key = JournalKeyed(verifier=str(signer.verifier))
             if recorded is None or recorded.read(JournalKeyed).verifier == key.verifier:
                 raise Refused(f"the key is in {address.keys}: rotate it without saying it is lost")
-            found = journal.verify()
-            if not found.ok:
-                raise Refused(f"the journal is not whole: {found.reason} (event {found.first_bad})")
             event = journal.append(kinds.JOURNAL_KEYED, at=at, actor=by, payload=key)
             root = root_text(journal.tree().root(event.seq))
             origin = signer.verifier.name
