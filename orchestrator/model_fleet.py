@@ -23,7 +23,7 @@ from orchestrator.journal import kinds
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.payloads import ModelManaged, ModelsFollowed, ModelsRejected
 from orchestrator.model_source import Broken, Documents, ModelDocument, ModelSource
-from tools.errors import Invalid, MendloopError
+from tools.errors import Invalid, MendloopError, Refused
 from tools.managed_model import ManagedModel
 
 log = structlog.get_logger()
@@ -86,6 +86,8 @@ class FollowedFleet:
         self._documents: dict[str, ModelDocument] = {}
         self._seats: dict[str, Target] = {}
         self._leaving: dict[str, Target] = {}
+        self._abandoned: set[str] = set()
+        """Would leave, and cannot be put at a desk; said once."""
         self._book: IncidentBook | None = None
         self._said: dict[str, str] = {}
 
@@ -174,7 +176,7 @@ class FollowedFleet:
                 continue
             try:
                 seats[target] = self._seat(document)
-            except Invalid as error:
+            except (Invalid, Refused) as error:
                 errors[places[target]] = str(error)
                 if target in self._seats:
                     seats[target], documents[target] = self._seats[target], self._documents[target]
@@ -215,8 +217,15 @@ class FollowedFleet:
                 log.info("model.released", target=target)
         for target in sorted(wanted - self._leaving.keys()):
             document = _journalled(target, self._home, journal)
-            if document is not None:
+            if document is None:
+                continue
+            try:
                 self._leaving[target] = self._seat(document)
+            except (Invalid, Refused) as error:
+                if target not in self._abandoned:
+                    log.error("model.abandoned", target=target, reason=str(error))
+                self._abandoned.add(target)
+            else:
                 log.warning("model.leaving", target=target)
 
     def _open(self) -> set[str]:

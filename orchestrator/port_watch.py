@@ -17,50 +17,64 @@ from tools.metrics import NoReading
 PORTS = ("traffic", "workloads", "runs", "registry", "metrics", "log")
 
 
-def watched(desk: Desk, meter: Meter) -> Desk:
-    """The same desk; every call of its ports is counted."""
-    ports: dict[str, Any] = {name: watched_port(getattr(desk, name), name, meter) for name in PORTS}
-    return replace(desk, **ports)
+class PortWatch:
+    """Counts for one meter. A port that several desks share stays one port."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._known: dict[int, tuple[Any, Any]] = {}
+        """By identity; the port is kept beside what stands for it, so that no other gets its id."""
+
+    def desk(self, desk: Desk) -> Desk:
+        """The same desk; every call of its ports is counted."""
+        ports: dict[str, Any] = {name: self._port(getattr(desk, name), name) for name in PORTS}
+        return replace(desk, **ports)
+
+    def _port(self, port: Any, name: str) -> Any:
+        if id(port) not in self._known:
+            self._known[id(port)] = (port, watched_port(port, name, self._meter))
+        return self._known[id(port)][1]
 
 
 def watched_port(port: Any, name: str, meter: Meter) -> Any:
-    """The same port; what it is asked is counted under ``name``."""
-    return _Watched(port, name, meter)
+    """The same port; what it is asked is counted under ``name``.
+
+    It has the verbs of the port and no others, so that what a port can do can be seen from it.
+    """
+    verbs = [
+        verb
+        for verb in dir(type(port))
+        if not verb.startswith("_") and callable(getattr(type(port), verb))
+    ]
+    counted = {v: staticmethod(_counted(getattr(port, v), name, meter)) for v in verbs}
+    found = type(f"Watched{type(port).__name__}", (_Watched,), counted)
+    return found(port)
 
 
 class _Watched:
     """Stands for a port."""
 
-    def __init__(self, port: Any, name: str, meter: Meter) -> None:
-        self._port, self._name, self._meter = port, name, meter
+    def __init__(self, port: Any) -> None:
+        self._port = port
 
-    def __eq__(self, other: object) -> bool:
-        """Two that stand for one port are one: whoever asks a port about many asks it once."""
-        return isinstance(other, _Watched) and self._port is other._port
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
 
-    def __hash__(self) -> int:
-        return id(self._port)
 
-    def __getattr__(self, verb: str) -> Any:
-        found = getattr(self._port, verb)
-        return self._counted(found) if callable(found) else found
+def _counted(verb: Callable[..., Any], port: str, meter: Meter) -> Callable[..., Any]:
+    @wraps(verb)
+    def counted(*arguments: Any, **named: Any) -> Any:
+        begin_s = time.perf_counter()
+        meter.add(words.PORT_CALLS, port=port)
+        try:
+            answer = verb(*arguments, **named)
+        except MendloopError as error:
+            meter.add(words.PORT_ERRORS, port=port, error=type(error).__name__)
+            raise
+        finally:
+            meter.observe(words.PORT_SECONDS, time.perf_counter() - begin_s, port=port)
+        if isinstance(answer, NoReading):
+            meter.add(words.PORT_ERRORS, port=port, error="NoReading")
+        return answer
 
-    def _counted(self, verb: Callable[..., Any]) -> Callable[..., Any]:
-        meter, port = self._meter, self._name
-
-        @wraps(verb)
-        def counted(*arguments: Any, **named: Any) -> Any:
-            begin_s = time.perf_counter()
-            meter.add(words.PORT_CALLS, port=port)
-            try:
-                answer = verb(*arguments, **named)
-            except MendloopError as error:
-                meter.add(words.PORT_ERRORS, port=port, error=type(error).__name__)
-                raise
-            finally:
-                meter.observe(words.PORT_SECONDS, time.perf_counter() - begin_s, port=port)
-            if isinstance(answer, NoReading):
-                meter.add(words.PORT_ERRORS, port=port, error="NoReading")
-            return answer
-
-        return counted
+    return counted

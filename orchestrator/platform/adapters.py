@@ -17,7 +17,7 @@ from orchestrator.meter import Meter
 from orchestrator.model_source import ModelDocument
 from orchestrator.platform.cluster import ClusterDesks, token_of
 from orchestrator.platform.document import PlatformSpec
-from orchestrator.port_watch import watched
+from orchestrator.port_watch import PortWatch
 from tools.alerts import Alerts
 from tools.clock import Clock
 from tools.envoy_admin import EnvoyAdmin
@@ -42,12 +42,13 @@ class Adapters:
         self, spec: PlatformSpec, *, clock: Clock, meter: Meter, alerts: Alerts | None = None
     ) -> None:
         """``alerts`` of others, where anybody raises some."""
-        self._spec, self._clock, self._meter, self._alerts = spec, clock, meter, alerts
+        self._spec, self._clock, self._alerts = spec, clock, alerts
         self._home = Home(spec.home)
+        self._watch = PortWatch(meter)
 
     def seat(self, document: ModelDocument) -> Target:
         """The model at its desk. Raises Invalid when this platform cannot keep it."""
-        desk = watched(self.desk(document), self._meter)
+        desk = self._watch.desk(self.desk(document))
         return Target(model=document.model, desk=desk)
 
     def desk(self, document: ModelDocument) -> Desk:
