@@ -111,9 +111,9 @@ class PrometheusMetrics:
                 raise ValueError(told)
             self._must_be_fresh(told.age_s(watched))
             counts = self._totals[target].after(told.series(watched))
-        except (ValueError, LookupError, TypeError) as error:
+            listed = sorted({*counts, *self._versions(target)})
+        except (ValueError, LookupError, TypeError, MendloopError) as error:
             return NoReading(at_s=at_s, reason=f"no reading of {target}: {error}")
-        listed = sorted({*counts, *self._versions(target)})
         return Reading(
             at_s=at_s,
             epoch=self._epochs[target],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from orchestrator.time_to_detect import detections
 from orchestrator.vital_signs import OpenIncident, VitalSigns
 from policies.ruling import Decision, RuleVerdict, Ruling
 from tools.errors import Refused, Unavailable
-from tools.metrics import NoReading, Reading
+from tools.metrics import FleetMetrics, NoReading, Reading
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TARGET = "default/parcels"
@@ -171,3 +172,19 @@ def test_a_watched_port_has_what_the_port_has_and_no_more(book: Book) -> None:
 
     assert port.name == "port"
     assert not hasattr(port, "write")
+
+
+class ManyPort(Port):
+    """Answers about many with one question."""
+
+    def read_many(self, targets: Collection[str]) -> Mapping[str, Reading | NoReading]:
+        """Answer for each."""
+        return {target: self.read(target) for target in targets}
+
+
+def test_what_a_port_can_do_is_seen_through_the_watch(book: Book) -> None:
+    """Whoever asks a fleet's port about many asks it once, watched or not."""
+    nothing = NoReading(at_s=0, reason="")
+
+    assert isinstance(watched_port(ManyPort(nothing), "metrics", book.meter), FleetMetrics)
+    assert not isinstance(watched_port(Port(nothing), "metrics", book.meter), FleetMetrics)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools.errors import Invalid
+from tools.errors import Invalid, Unavailable
 from tools.metrics import NoReading, Reading, VersionCounters
 from tools.prometheus import PrometheusMetrics, Watched
 
@@ -255,3 +255,23 @@ def test_the_token_is_read_for_every_query(answers: Answers) -> None:
     assert (answers.tokens[0], answers.tokens[-1]) == ("Bearer one", "Bearer two")
     assert isinstance(unread, NoReading)
     assert "no such file" in unread.reason
+
+
+def test_versions_that_nobody_can_tell_are_no_reading_of_that_target(answers: Answers) -> None:
+    """A cluster that does not answer must not take the others' counters along."""
+    answers.count("a", "1", "40")
+    label = Watched(namespace="default", service="flights", objective_ms=250)
+
+    def versions(target: str) -> tuple[str, ...]:
+        if target == "default/other":
+            raise Unavailable("the watch is broken")
+        return ("1",)
+
+    labels = {TARGET: label, "default/other": label}
+    metrics = PrometheusMetrics(answers.url, labels, monotonic_s=lambda: 1.0, versions=versions)
+    found = metrics.read_many(list(labels))
+
+    assert requests_of(found[TARGET]) == {"1": 40}
+    unknown = found["default/other"]
+    assert isinstance(unknown, NoReading)
+    assert "the watch is broken" in unknown.reason
