@@ -114,7 +114,9 @@ def test_the_locked_commands_make_programs_that_start(tmp_path: Path) -> None:
 
 
 def _syncs() -> list[list[str]]:
-    joined = TEXT.replace("\\\n", " ")
+    """Of the stages that controller, serving and pipeline steps are made from."""
+    stages = _stages()
+    joined = (stages["locked"] + stages["built"]).replace("\\\n", " ")
     found = re.findall(r"^RUN .*?(uv sync .*)$", joined, flags=re.MULTILINE)
     return [[program("uv"), *shlex.split(each)[1:]] for each in found]
 

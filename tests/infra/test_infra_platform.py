@@ -106,11 +106,12 @@ def test_the_document_of_the_kustomize_base_is_whole() -> None:
 
 def test_secrets_are_read_where_they_are_mounted(tmp_path: Path) -> None:
     """From files that Kubernetes renews, not from variables that stay what they were."""
-    source = written(tmp_path, {}).spec.journal.password_from
+    journal = written(tmp_path, {}).spec.journal
     [template] = [each for _, each in pod_templates(helm())]
     [container] = template["spec"]["containers"]
     [mount] = [each for each in container["volumeMounts"] if each["name"] == "secrets"]
 
-    assert source is not None
-    assert Path(source.file).parent == Path(mount["mountPath"])
+    for source in (journal.password_from, journal.key_from):
+        assert source is not None
+        assert Path(source.file).parent == Path(mount["mountPath"])
     assert "envFrom" not in container
