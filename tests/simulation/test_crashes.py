@@ -40,6 +40,8 @@ class Scenario:
     begin: Callable[[World], None]
     sample: int
     probation: str = "6h"
+    delay: str = "1h"
+    """Until labels are known; longer than a canary where the probation is to find something."""
     hours: int = 2
     """Event time per tick."""
     kills_from: Callable[[World], bool] = lambda world: True
@@ -82,6 +84,7 @@ SCENARIOS = {
             worse_release,
             sample=8,
             probation="5d",
+            delay="60h",
             hours=6,
             kills_from=lambda world: acted(world, "promote"),
         ),
@@ -111,6 +114,7 @@ class Run:
             folder,
             rollout={"probation": scenario.probation},
             guardrails={"autonomy": scenario.autonomy},
+            label={"delay": scenario.delay},
         )
         self.stage = Stage(self.world)
         self.trigger = Trigger(point)

@@ -140,9 +140,24 @@ def test_a_third_partys_weights_are_left_as_they_are(play: Play) -> None:
     assert dict(play.world.standing().shares) == {"1": 70, "2": 30}
 
 
+def test_labels_that_are_there_already_send_a_worse_model_back_in_its_canary(
+    tmp_path: Path,
+) -> None:
+    """Both versions are asked about the same matured rows: it never serves everybody."""
+    play = Play.begin(tmp_path)
+    play.world.submit_challenger(Release(model=CHANGED))
+    (incident,) = play.until_closed(hours=1)
+
+    assert incident.outcome == "undone"
+    assert "promote" not in [action.tool for action in incident.actions]
+    assert dict(play.world.standing().shares) == {"1": 100}
+    play.check()
+
+
 def test_late_labels_that_speak_against_the_new_champion_switch_back(tmp_path: Path) -> None:
-    """Operationally sound, worse on labels: the former champion, still warm, serves again."""
-    play = Play.begin(tmp_path, rollout={"probation": "6d"})
+    """Operationally sound, worse on labels that come after the canary: the former champion, still
+    warm, serves again."""
+    play = Play.begin(tmp_path, rollout={"probation": "6d"}, label={"delay": "60h"})
     version = play.world.submit_challenger(Release(model=CHANGED))
     play.until(lambda world: acted(world, "promote"), hours=1)
     assert dict(play.world.standing().aliases) == {"champion": version, "former": "1"}
