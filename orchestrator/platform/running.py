@@ -135,8 +135,10 @@ class Running:
             self._measure()
         except MendloopError as error:
             log.warning("metrics.incomplete", reason=str(error))
-        if self.fleet.rejected and not self.fleet.targets and EVERYTHING not in self.fleet.rejected:
-            told = "\n".join(self.fleet.rejected.values())
+        is_from_files = self.spec.models.custom_resources is None  # the others have a status
+        broken = self.fleet.rejected
+        if is_from_files and broken and not self.fleet.targets and EVERYTHING not in broken:
+            told = "\n".join(broken.values())
             raise Invalid(f"none of the model documents can be kept:\n{told}")
 
     def _sleep(self, *, until_s: float) -> None:
