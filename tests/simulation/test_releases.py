@@ -62,8 +62,9 @@ def test_a_version_that_answers_without_predictions_is_undone_too(play: Play) ->
     assert judged.startswith("missing:")
 
 
-def test_a_version_that_calls_everything_late_is_undone_before_any_label(play: Play) -> None:
+def test_a_version_that_calls_everything_late_is_undone_before_any_label(tmp_path: Path) -> None:
     """Sound operationally, true to its artifact, and not the same kind of model any more."""
+    play = Play.begin(tmp_path, label={"delay": "60h"})
     play.world.submit_challenger(Release(model=Logistic(intercept=6.0)))
     (incident,) = play.until_closed()
 
