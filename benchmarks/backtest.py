@@ -1,8 +1,10 @@
 """Backtests: mendloop beside calendars and detectors with the same learner, on several streams.
 
 Generated: stationary (mendloop must stay within 0.1 points of never retraining, with at most one
-promotion), abrupt and gradual drift. Real: the flights example (a sample in order), and every
-stream of ``STREAMS`` that lies in the folder named by the environment variable BACKTEST_STREAMS.
+promotion), recurring concepts. Real: the flights example (a sample in order), and every stream of
+``STREAMS`` that lies in the folder named by the environment variable BACKTEST_STREAMS. The short
+streams of the quick mode begin with so few rows that more data helps in itself: there, only the
+quality is claimed.
 Run: python -m benchmarks.backtest [--quick] [--seed N] [--json]
 """
 
@@ -25,6 +27,8 @@ from simulations.backtest.session import Outcome, run_backtest
 
 STREAMS = {"electricity": "class", "noaa_weather": "rain"}
 """Name of the file (.csv) and its label; replayed with labels at once and 1,000 rows late."""
+MOST_OVERHEAD = 0.3
+"""Share of the run that is neither fitting nor predicting."""
 _LATE_ROWS = 1000
 _FLIGHTS_SHARE = 0.3
 
@@ -35,14 +39,14 @@ def measure(quick: bool, seed: int) -> list[Row]:
         rows = []
         for name, question, claim in _streams(Path(folder), quick, seed):
             outcome = run_backtest(question, seed=seed)
-            rows.append(_row(name, outcome, claim))
+            rows.append(_row(name, outcome, claim, counts=not quick))
         return rows
 
 
 def _streams(folder: Path, quick: bool, seed: int) -> Iterator[tuple[str, Question, str]]:
     for number in range(seed, seed + (1 if quick else 3)):
         path = folder / f"stationary-{number}.csv"
-        _stationary(10_000 if quick else 100_000, number).to_csv(path, index=False)
+        _stationary(6_000 if quick else 100_000, number).to_csv(path, index=False)
         yield f"stationary, seed {number}", Question(str(path), "y"), "never"
     path = folder / "turning.csv"
     _turning(5_000 if quick else 40_000, seed).to_csv(path, index=False)
@@ -65,7 +69,7 @@ def _streams(folder: Path, quick: bool, seed: int) -> Iterator[tuple[str, Questi
                 )
 
 
-def _row(name: str, outcome: Outcome, claim: str) -> Row:
+def _row(name: str, outcome: Outcome, claim: str, *, counts: bool) -> Row:
     figures = {b.name: b for b in outcome.baselines}
     calendars = [b for b in outcome.baselines if b.name.startswith("every")]
     best = _best(outcome.baselines)
@@ -83,9 +87,13 @@ def _row(name: str, outcome: Outcome, claim: str) -> Row:
         "promotions": outcome.promotions,
         "never": float(figures["never"].marks.mean()),
         "best of the others": f"{best.name} {float(best.marks.mean()):.4f} ({best.retrains})",
-        "claim against": f"{rival.name} {value:.4f}, at most {most}",
+        "claim against": f"{rival.name} {value:.4f}" + (f", at most {most}" if counts else ""),
         "overhead": overhead,
-        "holds": bool(outcome.served >= value - margin and spent <= most and overhead <= 0.3),
+        "holds": bool(
+            outcome.served >= value - margin
+            and (spent <= most or not counts)
+            and overhead <= MOST_OVERHEAD
+        ),
     }
 
 

@@ -13,6 +13,7 @@ from simulations.backtest.actions import Action, Served
 from simulations.backtest.committee import Answer, Committee
 from simulations.backtest.deciding import RETRAIN, VOLUME, Decisions
 from simulations.backtest.learner import Learner
+from simulations.backtest.pace import Pace
 from simulations.backtest.recording import Recording
 from simulations.backtest.spans import fit_best
 from tools.managed_model import ManagedModel
@@ -21,18 +22,11 @@ from tools.statistics.losses import MaturedWindow
 from tools.statistics.performance import PerformanceEvidence, PerformanceProcess
 from tools.statistics.task_losses import Scale, pair_task, row_losses, summarise_task
 from tools.statistics.verdict import Verdict
-from tools.statistics.worth import Staleness, Trial
+from tools.statistics.worth import Trial
 
 HELD_OUT = 0.2
 """Of the starting rows: on them the first model's reference is measured, before it is fitted on
 all of them."""
-PRICE_ROWS = 5.0
-"""What a retrain costs: the loss of so many rows answered by guessing."""
-GROWTH = 0.25
-VOLUME_ROWS = 10_000
-"""New rows after which a new model is tried whatever the evidence; earlier where they are a quarter
-of those it began with. The wait doubles with every try that did not pay, up to MOST_PATIENCE."""
-MOST_PATIENCE = 4.0
 PROBATION_WINDOWS = 6
 SHADOW_LOOKS = (10, 20, 40, 80, 160, 320)
 
@@ -56,14 +50,13 @@ class Loop:
             recording, scale, window=self.window, stretch=max(1000, 20 * self.window)
         )
         self._served = Served(window=self.window)
-        self._staleness = Staleness()
+        self._pace = Pace(scale, tolerance=self._tolerance, start=recording.start)
         self._trial: Trial | None = None
         self._trigger = ""
         self._cohort: CohortProcess | None = None
         self._performance: PerformanceProcess | None = None
         self._young: list[MaturedWindow] = []
         self._noise = self._bias = 0.0
-        self._patience = 1.0
         self._trained_until = 0
         self._said = ""
         self._judged_rows = 0
@@ -143,6 +136,7 @@ class Loop:
     # -- what is done --------------------------------------------------------------------------
 
     def _decide(self, arrived: int) -> None:
+        self._pace.pass_window()
         if self._trial is not None and self._committee.is_shadow:
             self._judge_shadow(arrived)
         elif self._trial is not None:
@@ -167,23 +161,11 @@ class Loop:
                 return
             self._retrain(arrived, "performance", diagnosis.cause.value, reason)
             return
-        interval = self._staleness.best_interval(
-            PRICE_ROWS * self._scale.guessing, tolerance=self._tolerance
-        )
-        if new >= interval:
-            rate = self._staleness.rate / self._scale.guessing
-            reason = (
-                f"{new:,} new rows; earlier retrains say that an ageing version loses"
-                f" {1000 * rate:.2%} of guessing per 1,000 rows: every {interval:,.0f} rows pays"
-            )
-            self._retrain(arrived, "worth", "concept_drift", reason)
-        elif new >= self._volume():
-            reason = f"{new:,} new labelled rows beside the {self._trained_until:,} it has seen"
-            self._retrain(arrived, VOLUME, UNKNOWN, reason)
-
-    def _volume(self) -> float:
-        """New rows after which a new model is tried whatever the evidence."""
-        return min(VOLUME_ROWS, self._patience * GROWTH * self._recording.start)
+        due = self._pace.due(new, beside=self._trained_until)
+        if due is not None:
+            trigger, reason = due
+            cause = UNKNOWN if trigger == VOLUME else "concept_drift"
+            self._retrain(arrived, trigger, cause, reason)
 
     def _judged(self) -> PerformanceEvidence | None:
         """What is proved against the model; None where nothing is."""
@@ -215,6 +197,7 @@ class Loop:
         is_shadow = trigger == VOLUME
         fitted = fit_best(self._learner, self._scale, known)
         self._decisions.retrains.append(moment)
+        self._pace.spend(trigger)
         self._served.tried += 1
         member = self._committee.admit(fitted, trained_until=known, shadow=is_shadow)
         self._trial = Trial(fresher_by=known - self._trained_until)
@@ -253,13 +236,13 @@ class Loop:
         new = self._recording.known(arrived) - self._trained_until
         if bounds.low > 0.0 and bounds.mean > needed:
             self._close_trial()
-            self._patience = 1.0
+            self._pace.judge_volume(is_better=True)
             self._promote(arrived, number, VOLUME, f"{shown}: proved better")
             self._committee.settle()
             self._watch(self._recent_loss_of(trial))
-        elif bounds.high < self._tolerance or new >= self._volume():
+        elif bounds.high < self._tolerance or new >= self._pace.volume:
             self._close_trial()
-            self._patience = min(2.0 * self._patience, MOST_PATIENCE)
+            self._pace.judge_volume(is_better=False)
             self._committee.dismiss()
             self._note(arrived, "withdraw", number, VOLUME, f"{shown}: not proved better", None)
 
@@ -296,7 +279,7 @@ class Loop:
 
     def _close_trial(self) -> None:
         assert self._trial is not None
-        self._staleness = self._staleness.after(self._trial)
+        self._pace.learn(self._trial)
         self._trial = self._cohort = None
 
     def _note(
