@@ -125,12 +125,31 @@ def _answers(predict: Predict, jobs: Sequence[_Job]) -> list[list[float] | Predi
         probabilities = iter(_checked(predict(rows), len(rows)))
     except Exception as error:  # noqa: BLE001 - a model is foreign code and may raise anything
         if len(jobs) == 1:
-            failure = PredictionFailed(f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-            return [failure]
+            return [_failure(error)]
         half = len(jobs) // 2
         return _answers(predict, jobs[:half]) + _answers(predict, jobs[half:])
     return [[next(probabilities) for _ in job.rows] for job in jobs]
+
+
+def answered(predict: Predict, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """One probability per row without an event loop, called as a large request calls the model.
+
+    Raises PredictionFailed.
+    """
+    probabilities: list[float] = []
+    for start in range(0, len(rows), ROWS_PER_CALL):
+        part = rows[start : start + ROWS_PER_CALL]
+        try:
+            probabilities += _checked(predict(part), len(part))
+        except Exception as error:
+            raise _failure(error) from error
+    return probabilities
+
+
+def _failure(error: Exception) -> PredictionFailed:
+    failure = PredictionFailed(f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def _checked(probabilities: Sequence[float], rows: int) -> list[float]:

@@ -19,13 +19,13 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from serving.batcher import PredictionFailed
+from serving.model import prediction_of
 from serving.requests import REQUEST_ID_PATTERN, FieldError, RequestRefused, Row
 from serving.server import ModelServer
 from tools.errors import Unavailable
 
 _ROW_BYTES = 1 << 20
 _BATCH_BYTES = 64 << 20
-_THRESHOLD = 0.5
 _REQUEST_ID = re.compile(REQUEST_ID_PATTERN)
 
 
@@ -89,7 +89,7 @@ class _Endpoint(ABC):
     def _answer_of(self, request_id: str, probability: float) -> str:
         return (
             f'{{"request_id":{json.dumps(request_id)},"version":{self._version_json},'
-            f'"probability":{probability!r},"prediction":{int(probability >= _THRESHOLD)}}}'
+            f'"probability":{probability!r},"prediction":{prediction_of(probability)}}}'
         )
 
     def _headers(self, request_id: str, status: int, body: bytes) -> list[tuple[bytes, bytes]]:

@@ -11,6 +11,7 @@ from tools.artifact import Predictor, artifact_digest, load_predictor
 from tools.errors import Invalid, MendloopError
 from tools.schema import Column, ColumnType, FeatureSchema
 
+_THRESHOLD = 0.5
 _WARM_UP_TIME = datetime.fromisoformat("2000-01-01T12:00:00")
 
 
@@ -33,6 +34,11 @@ def load_artifact(folder: Path) -> LoadedModel:
         raise
     except Exception as error:
         raise Invalid(f"{folder} fails while loading: {type(error).__name__}: {error}") from error
+
+
+def prediction_of(probability: float) -> int:
+    """The class that a probability stands for."""
+    return int(probability >= _THRESHOLD)
 
 
 def warm_up_row(schema: FeatureSchema) -> dict[str, Any]:

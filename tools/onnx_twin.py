@@ -60,12 +60,17 @@ def write_twin(model: Any, schema: FeatureSchema, inputs: pd.DataFrame, folder: 
     if content is None:
         parity = Parity(passed=False, reason=f"not convertible to ONNX: {why_not}")
     else:
-        parity = _compare(content, model, schema, _with_corner_cases(inputs, schema))
+        parity = compare(content, model, schema, inputs)
         if parity.passed:
             (folder / ONNX_FILE).write_bytes(content)
     text = json.dumps(parity.model_dump(), indent=2, sort_keys=True, allow_nan=False)
     (folder / PARITY_FILE).write_text(text + "\n", encoding="utf-8")
     return parity
+
+
+def compare(content: bytes, model: Any, schema: FeatureSchema, inputs: pd.DataFrame) -> Parity:
+    """How a twin's bytes answer beside the original, on ``inputs`` and their corner cases."""
+    return _compare(content, model, schema, _with_corner_cases(inputs, schema))
 
 
 def open_session(content: bytes) -> Any:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Check every connection and permission that mendloop will need.",
     ),
     "drift": ("orchestrator.cli.drift:drift", "Compare two files of data column by column."),
+    "export": ("orchestrator.cli.export:export", "Write a version for use outside a cluster."),
     "hand-back": (
         "orchestrator.cli.take_over:hand_back",
         "Give TARGET back to mendloop, as it is now.",
@@ -65,6 +66,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Forbid one step that waits for a person.",
     ),
     "run": ("orchestrator.cli.run:run", "Run the controller."),
+    "score": ("orchestrator.cli.score:score", "Score a CSV or Parquet file with a model."),
     "take-over": (
         "orchestrator.cli.take_over:take_over",
         "Take TARGET in hand: mendloop ends its incidents there and changes nothing.",

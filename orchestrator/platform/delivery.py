@@ -18,7 +18,7 @@ from orchestrator.assembly import (
 )
 from orchestrator.platform import reach
 from orchestrator.platform.connections import KubeflowSettings, MlflowSettings
-from orchestrator.platform.document import Platform
+from orchestrator.platform.document import Platform, PlatformSpec
 from tools.istio import IstioTraffic
 from tools.kubeflow import Kubeflow
 from tools.kubeflow_api import KubeflowApi
@@ -40,11 +40,16 @@ def runs_of(platform: Platform) -> PipelineRuns:
 
 def registry_of(platform: Platform) -> Registry:
     """Where models are registered there."""
-    match platform.spec.registry.mlflow:
+    return registry_from(platform.spec)
+
+
+def registry_from(spec: PlatformSpec) -> Registry:
+    """The same of a document's ``spec``."""
+    match spec.registry.mlflow:
         case MlflowSettings() as mlflow:
             return MlflowRegistry(mlflow.tracking_uri, mlflow.artifacts, access=_access(mlflow))
         case None:
-            return embedded_registry(Home(platform.spec.home))
+            return embedded_registry(Home(spec.home))
 
 
 def traffic_of(platform: Platform) -> Traffic:
