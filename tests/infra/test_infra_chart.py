@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,27 @@ import yaml
 
 from tests.infra.programs import CHART, INFRA, Document, RenderingRefused, helm
 from tests.infra.standards import complaints, of_kind, pod_templates
+from tests.stand_in.command_lines import problem
+from tools.managed_model import ManagedModel
+
+BATCH: Document = {
+    "name": "delays-nightly",
+    "schedule": "30 2 * * *",
+    "timeZone": "Europe/Berlin",
+    "model": yaml.safe_load((INFRA.parent / "examples" / "flights" / "model.yaml").read_text()),
+    "input": "s3://rows/delays.parquet",
+    "output": "s3://scored/delays.csv.gz",
+    "log": True,
+    "mask": ["temp"],
+    "secretKeys": ["postgres-password"],
+    "resources": {
+        "requests": {"cpu": "500m", "memory": "512Mi"},
+        "limits": {"memory": "1Gi"},
+    },
+}
 
 EVERYTHING: Document = {
+    "batchScoring": [BATCH],
     "access": {"level": "act", "namespaces": ["fraud", "flights"]},
     "autoscaling": {"enabled": True},
     "serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
@@ -115,12 +135,12 @@ def test_the_kill_switch_is_nobodys_but_the_operators(objects: list[Document]) -
 
 def test_selectors_find_the_pods(objects: list[Document]) -> None:
     """Service, budget, network policy and spread all mean the controller's pods."""
-    [template] = [each for _, each in pod_templates(objects)]
-    labels = template["metadata"]["labels"]
+    labels = _controller(objects)["metadata"]["labels"]
+    policies = {each["metadata"]["name"]: each for each in of_kind(objects, "NetworkPolicy")}
     selectors: list[dict[str, str]] = [
         of_kind(objects, "Service")[0]["spec"]["selector"],
         of_kind(objects, "PodDisruptionBudget")[0]["spec"]["selector"]["matchLabels"],
-        of_kind(objects, "NetworkPolicy")[0]["spec"]["podSelector"]["matchLabels"],
+        policies["mendloop"]["spec"]["podSelector"]["matchLabels"],
         of_kind(objects, "Deployment")[0]["spec"]["selector"]["matchLabels"],
     ]
 
@@ -130,8 +150,7 @@ def test_selectors_find_the_pods(objects: list[Document]) -> None:
 
 def test_probes_ask_what_the_controller_answers(objects: list[Document]) -> None:
     """Liveness is about ticking, readiness about being able to act."""
-    [template] = [each for _, each in pod_templates(objects)]
-    [container] = template["spec"]["containers"]
+    [container] = _controller(objects)["spec"]["containers"]
 
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert container["startupProbe"]["httpGet"]["path"] == "/healthz"
@@ -141,8 +160,8 @@ def test_probes_ask_what_the_controller_answers(objects: list[Document]) -> None
 def test_every_secret_is_a_reference(objects: list[Document]) -> None:
     """Values end up in Helm's history, in the objects of a release and in people's repositories."""
     assert of_kind(objects, "Secret") == []
-    [template] = [each for _, each in pod_templates(objects)]
-    for container in template["spec"]["containers"]:
+    containers = [c for _, each in pod_templates(objects) for c in each["spec"]["containers"]]
+    for container in containers:
         for variable in container["env"]:
             assert not re.search(r"PASSWORD|TOKEN|SECRET", variable["name"]), variable
 
@@ -180,6 +199,12 @@ def test_a_digest_wins_over_a_tag() -> None:
         {"policies": {"freeze": "a file without its ending is not read"}},
         {"networkPolicy": {"apiServerPorts": []}},
         {"terminationGracePeriodSeconds": "60s"},
+        {"batchScoring": [BATCH | {"schedule": "nightly"}]},
+        {"batchScoring": [BATCH | {"resources": {"requests": {"cpu": 1, "memory": "1Gi"}}}]},
+        {"batchScoring": [BATCH | {"input": "s3://key:secret@rows/delays.parquet"}]},
+        {"batchScoring": [BATCH | {"output": "/nowhere-that-lasts.csv"}]},
+        {"batchScoring": [BATCH | {"model": {"kind": "Deployment"}}]},
+        {"batchScoring": [BATCH], "secrets": {"files": ""}},
     ],
     ids=str,
 )
@@ -187,6 +212,53 @@ def test_wrong_values_are_refused(values: dict[str, Any]) -> None:
     """A typo is not a default, and a password not a variable."""
     with pytest.raises(RenderingRefused):
         helm(values)
+
+
+def test_nothing_is_scored_unasked(plain: list[Document]) -> None:
+    """A list that is empty makes no object."""
+    assert of_kind(plain, "CronJob") == []
+    assert not [each for each in plain if "batch" in each["metadata"]["name"]]
+
+
+def test_a_job_scores_with_a_command_that_exists() -> None:
+    """The arguments are those of mendloop, and the document it names is a model that loads."""
+    made = helm(EVERYTHING)
+    [job] = of_kind(made, "CronJob")
+    template = job["spec"]["jobTemplate"]["spec"]["template"]
+    [container] = template["spec"]["containers"]
+    [documents] = [e for e in made if e["metadata"]["name"] == "mendloop-batch" and "data" in e]
+    [(name, text)] = documents["data"].items()
+    mounted = {each["mountPath"] for each in container["volumeMounts"]}
+
+    assert problem("mendloop " + shlex.join(container["args"])) == ""
+    assert container["args"][1] == f"/etc/mendloop/batch/{name}"
+    assert ManagedModel.model_validate(yaml.safe_load(text)).spec.model == "flights"
+    assert {"/etc/mendloop/batch", "/etc/mendloop/platform", "/tmp"} <= mounted
+    assert "--log" in container["args"]
+
+
+def test_a_job_is_alone_ends_and_gets_no_more_than_it_needs() -> None:
+    """One at a time, within a deadline; no token, no journal key, no requests of a Service."""
+    made = helm(EVERYTHING)
+    [job] = of_kind(made, "CronJob")
+    spec = job["spec"]["jobTemplate"]["spec"]
+    pod = spec["template"]["spec"]
+    [secret] = [each["secret"] for each in pod["volumes"] if "secret" in each]
+    selectors = [each["spec"]["selector"] for each in of_kind(made, "Service")]
+    policies = [
+        each["spec"]["podSelector"]["matchLabels"] for each in of_kind(made, "NetworkPolicy")
+    ]
+    labels = spec["template"]["metadata"]["labels"]
+
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert job["spec"]["startingDeadlineSeconds"] > 0
+    assert job["spec"]["failedJobsHistoryLimit"] > 0
+    assert spec["activeDeadlineSeconds"] > 0
+    assert pod["restartPolicy"] == "Never"
+    assert pod["automountServiceAccountToken"] is False
+    assert [each["key"] for each in secret["items"]] == ["postgres-password"]
+    assert not [each for each in selectors if each.items() <= labels.items()]
+    assert len([each for each in policies if each.items() <= labels.items()]) == 1
 
 
 def test_names_follow_the_release() -> None:
@@ -214,6 +286,13 @@ def test_the_chart_has_the_version_of_the_project() -> None:
     project = (INFRA.parent / "pyproject.toml").read_text(encoding="utf-8")
 
     assert f'version = "{chart["appVersion"]}"' in project
+
+
+def _controller(objects: list[Document]) -> Document:
+    """The pods of the controller."""
+    [deployment] = of_kind(objects, "Deployment")
+    template: Document = deployment["spec"]["template"]
+    return template
 
 
 def _texts(folder: Path) -> dict[str, str]:

@@ -41,7 +41,7 @@ def test_nothing_is_wrong_with_what_the_chart_makes(tmp_path: Path) -> None:
 
     assert wrong == []
     assert summary["passed"] > 160
-    assert 0 < summary["skipped"] <= 9
+    assert 0 < summary["skipped"] <= 13
 
 
 def test_nothing_is_wrong_with_the_images() -> None:
@@ -54,7 +54,8 @@ def test_nothing_is_wrong_with_the_images() -> None:
 
 def test_every_exception_says_why() -> None:
     """An exception without a reason is a habit."""
-    template = (CHART / "templates" / "deployment.yaml").read_text(encoding="utf-8")
+    names = ("deployment.yaml", "batch-scoring.yaml")
+    template = "".join((CHART / "templates" / name).read_text(encoding="utf-8") for name in names)
     dockerfile = (INFRA / "docker" / "Dockerfile").read_text(encoding="utf-8")
     reasons = re.findall(r"checkov[.]io/skip\d: CKV_\w+=(.+)", template)
     reasons += re.findall(r"checkov:skip=CKV_\w+:(.+)", dockerfile)
