@@ -1,4 +1,4 @@
-"""Tables of any size, read and written a chunk at a time: memory depends on the chunk alone.
+"""Tables of any size, read and written a chunk at a time: memory does not grow with their rows.
 
 What was hashed is what is read: the file is copied once, hashed on the way, and read from the copy.
 CSV values are read as the text that they are, so that columns which nobody interprets are written
@@ -21,6 +21,8 @@ from tools.errors import Invalid, Unavailable
 
 FORMATS = (".parquet", ".csv", ".csv.gz")
 _BLOCK_BYTES = 1 << 20
+_GROUP_ROWS = 1 << 16
+"""Written at once, whatever the chunks are: row groups of a Parquet file depend on nothing else."""
 
 
 class InputFile(NamedTuple):
@@ -94,6 +96,8 @@ class TableOutput:
         name = f".{local.name}.{os.getpid()}.new" if local else f"output{self._format}"
         self._beside = (local.parent if local else scratch) / name
         self._writer: Any = None
+        self._waiting: list[pa.Table] = []
+        self._held = 0
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> TableOutput:
@@ -102,25 +106,39 @@ class TableOutput:
     def write(self, table: pa.Table) -> None:
         """Add rows; all chunks have the columns of the first. Raises Invalid where one has others,
         Unavailable when the disk refuses."""
-        try:
-            if self._writer is None:
-                self._writer = self._open.enter_context(self._make(table.schema))
-            self._writer.write_table(table)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        except pa.ArrowException as error:
-            raise Invalid(f"the rows cannot be written to {self._uri}: {error}") from error
+        if self._waiting and table.schema != self._waiting[0].schema:
+            raise Invalid(f"the rows cannot be written to {self._uri}: their columns change")
+        self._waiting.append(table)
+        self._held += table.num_rows
+        while self._held >= _GROUP_ROWS:
+            self._write(_GROUP_ROWS)
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
+            if kind is None and self._held:
+                self._write(self._held)
             self._open.close()
             if kind is None and self._writer is not None:
                 self._put_in_place()
         except OSError as error:
             raise self._unwritable(error) from error
         finally:
+            with contextlib.suppress(OSError, pa.ArrowException):
+                self._open.close()
             with contextlib.suppress(OSError):
                 self._beside.unlink(missing_ok=True)
+
+    def _write(self, count: int) -> None:
+        table = pa.concat_tables(self._waiting)
+        try:
+            if self._writer is None:
+                self._writer = self._open.enter_context(self._make(table.schema))
+            self._writer.write_table(table.slice(0, count).combine_chunks())
+        except OSError as error:
+            raise self._unwritable(error) from error
+        except pa.ArrowException as error:
+            raise Invalid(f"the rows cannot be written to {self._uri}: {error}") from error
+        self._waiting, self._held = [table.slice(count)], self._held - count
 
     def _make(self, schema: pa.Schema) -> Any:
         self._beside.parent.mkdir(parents=True, exist_ok=True)

@@ -237,6 +237,15 @@ def test_a_job_scores_with_a_command_that_exists() -> None:
     assert "--log" in container["args"]
 
 
+def test_a_document_may_come_as_the_text_of_its_file() -> None:
+    """`--set-file` gives it so."""
+    text = yaml.safe_dump(BATCH["model"])
+    made = helm({"batchScoring": [BATCH | {"model": text}]})
+    [documents] = [e for e in made if e["metadata"]["name"] == "mendloop-batch" and "data" in e]
+
+    assert documents["data"] == {"delays-nightly.yaml": text}
+
+
 def test_a_job_is_alone_ends_and_gets_no_more_than_it_needs() -> None:
     """One at a time, within a deadline; no token, no journal key, no requests of a Service."""
     made = helm(EVERYTHING)

@@ -276,6 +276,7 @@ def test_memory_does_not_grow_with_the_file(
 ) -> None:
     """Ten times the rows, the same peak, of Python and of Arrow."""
     monkeypatch.setattr(table_stream, "_BLOCK_BYTES", 1 << 13)  # read ahead in both
+    monkeypatch.setattr(table_stream, "_GROUP_ROWS", 1_500)
     peaks, usual = [], pa.default_memory_pool()
     for count in (4_000, 40_000):
         source = write(small_rows(count), tmp_path / f"{count}.{kind}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,12 @@ def _check_values(given: dict[str, Any]) -> None:
     defaults = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
     values = _merged(defaults, given)
     assert set(given) <= set(defaults)
-    assert all(set(given[k]) <= set(defaults[k]) for k in given if k != "platform")
+    objects = {k for k in given if isinstance(given[k], dict)} - {"platform"}
+    assert all(set(given[k]) <= set(defaults[k]) for k in objects)
+    schema = json.loads((chart / "values.schema.json").read_text(encoding="utf-8"))
+    for name in set(given) - objects - {"platform"}:
+        known = schema["properties"][name]["items"]["properties"]
+        assert all(set(each) <= set(known) for each in given[name]), name
     spec = values["platform"] | {"kubernetes": {"namespace": "mendloop"}}
     Platform.model_validate(
         {
