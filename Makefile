@@ -42,7 +42,7 @@ format: $(STAMP) ## Format the code and mend what linters can.
 
 BENCHES := canary_harm canary_promotion canary_outage performance_alarms performance_flights \
 	drift_alarms drift_power drift_profile drift_sequence drift_speed feeds diagnosis \
-	guardrails rehearsal fleet restore
+	guardrails rehearsal fleet fleet_postgres restore
 
 bench-quick: $(STAMP) ## Measure the claims about evidence, each in under a minute.
 	@failed=0; for bench in $(BENCHES); do echo "== $$bench"; \

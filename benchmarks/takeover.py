@@ -37,6 +37,7 @@ from agents.contract import Call, Contract, Cost, Operation, Receipt, Undo, Veri
 from agents.memory import TargetMemory
 from agents.ports import Desk
 from orchestrator.controller import Controller
+from orchestrator.in_memory import memory_checkpointer
 from orchestrator.journal import kinds
 from orchestrator.journal.payloads import LeaseAcquired, StepIntended, StepOutcome
 from orchestrator.journal.postgres import PostgresJournal
@@ -110,7 +111,7 @@ def control(holder: str, database: str, url: str, folder: Path) -> None:
     controller = Controller(
         fleet.targets(),
         journal=PostgresJournal(Database(database)),
-        checkpointer=fleet.controller("unused")._checkpointer,
+        checkpointer=memory_checkpointer(),
         leases=leases,
         policies=builtin_policies(),
         tools={**all_tools(), "mark": mark},

@@ -14,41 +14,38 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.types import Command
 
 from agents.contract import Tool
-from agents.monitor.observe import Observation, observe
+from agents.monitor.observe import Observation
 from agents.monitor.service import Pulse
-from agents.survey import Glance, survey
 from orchestrator import autonomy
 from orchestrator.claims import claim
-from orchestrator.goals import GOALS, Goal
-from orchestrator.graph import build_graph
 from orchestrator.incident_book import IncidentBook
 from orchestrator.journal import kinds
-from orchestrator.journal.incidents import IncidentSummary, fold_incidents
+from orchestrator.journal.incidents import IncidentSummary
 from orchestrator.journal.journal import Journal
 from orchestrator.journal.payloads import (
     ControllerStarted,
     ControllerStopped,
-    IncidentOpened,
     LeaseAcquired,
 )
+from orchestrator.journal.steady import SteadyJournal
 from orchestrator.kill_switch import KillSwitch
+from orchestrator.looks import Looks
 from orchestrator.model_changes import has_departed, take_up
 from orchestrator.model_fleet import FixedFleet, Fleet
 from orchestrator.model_fleet import Target as Target
+from orchestrator.opening import broken_goals, open_incident
 from orchestrator.ownership import Ownership
 from orchestrator.recorder import Recorder
 from orchestrator.reporting import TAKEN_OVER, window_lines, write_end
 from orchestrator.resources.telling import Tell, Telling
-from orchestrator.resting import is_resting
 from orchestrator.rule_folder import RuleFolder
 from orchestrator.rulebook import Rulebook
 from orchestrator.session import Session
-from orchestrator.take_over import Hands, accept, watch_hands
+from orchestrator.take_over import Hands, accept, holder_of, watch_hands
+from orchestrator.threads import Threads
 from orchestrator.track_record import TrackRecord
 from policies.engine import PolicySet
 from tools.clock import Clock
@@ -57,9 +54,6 @@ from tools.lease import Lease, SharedLeases
 from tools.managed_model import ManagedModel
 
 log = structlog.get_logger()
-
-RECURSION_LIMIT = 200
-"""Nodes that one thread may run through in one tick; a bound, never reached by design."""
 
 
 class Controller:
@@ -89,12 +83,11 @@ class Controller:
         self.holder = holder or f"controller-{uuid.uuid4().hex[:8]}"
         self._fleet = FixedFleet(targets) if isinstance(targets, Sequence) else targets
         self._clock = clock or self._fleet.targets[0].desk.clock
-        self.journal = journal
+        self.journal = journal = SteadyJournal(journal)
         self._incidents = IncidentBook(journal)
         self._own = Ownership(leases, self.holder, incidents=self._incidents, begin=self._begin)
         self._hands = Hands(journal)
-        self._checkpointer = checkpointer
-        self._graph = build_graph(checkpointer)
+        self._threads = Threads(checkpointer)
         self._leases = leases
         record = TrackRecord(journal, tools)
         self._rulebook = Rulebook.of(self._models(), record, policies=policies, source=rules)
@@ -113,15 +106,13 @@ class Controller:
         self._pulses: dict[str, Pulse] = {}
         """Kept when a lease is lost and taken again: readings stay true whoever read them."""
         self._said: dict[str, str] = {}
-        self._glances: dict[str, Glance] = {}
+        self._looks = Looks(self._clock.monotonic_s)
 
     def start(self) -> None:
         """Write down that this controller begins, and which incidents it finds open."""
         incidents = self._incidents.every()
         found = [i.id for i in incidents if i.status in ("open", "waiting")]
-        for incident in incidents:
-            if incident.id not in found:  # its controller may have died before it tidied up
-                self._checkpointer.delete_thread(incident.id)
+        self._threads.forget_ended({i.id for i in incidents}.difference(found))
         started = ControllerStarted(holder=self.holder, recovered=tuple(found))
         self.journal.append(
             kinds.CONTROLLER_STARTED,
@@ -142,19 +133,32 @@ class Controller:
         )
         log.info("controller.stopped", holder=self.holder, reason=reason)
 
+    @property
+    def held(self) -> int:
+        """How many targets it looks after now."""
+        return len(self._own)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them have new data whose turn has not come."""
+        return len(self._looks)
+
     def tick(self, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Look at every target and take its incidents as far as they go now.
 
         Once ``is_stopping`` says so, the targets that are left wait for the next controller.
         """
+        with self.journal.steady():
+            self._tick(is_stopping)
+
+    def _tick(self, is_stopping: Callable[[], bool]) -> None:
         with suppress(Unavailable):  # the journal does not take changed rules: asked again
             self._rulebook.refresh(self.journal, at=self._clock.now(), actor=self.holder)
         targets = self._follow()
         if self._telling is not None:
             self._telling.begin([target.model.target for target in targets])
         self._own.share_out(targets)
-        self._glances = self._survey(targets)
-        for target in targets:
+        for target in self._looks.begin(targets, self._own.has):
             if is_stopping():
                 return
             name, trouble = target.model.target, ""
@@ -170,11 +174,6 @@ class Controller:
             session = self._own.standing(name)
             if self._telling is not None and session is not None:
                 self._telling.after(session, trouble)
-
-    def _survey(self, targets: Sequence[Target]) -> dict[str, Glance]:
-        """What one question per port tells of this controller's share."""
-        mine = [target for target in targets if self._own.has(target.model.target)]
-        return survey([(target.model, target.desk) for target in mine])
 
     def _follow(self) -> Sequence[Target]:
         """The targets of this tick."""
@@ -200,21 +199,17 @@ class Controller:
         session = self._own.session(target)
         if session is None:
             return
-        told = take_up(session, target, is_busy=bool(self._standing(session)))
+        is_busy = bool(self._standing(session))
+        told = take_up(session, target, is_busy=is_busy)
         if told:
             self._say_once(session.target, told)
-        observation = observe(
-            session.desk,
-            session.model,
-            session.memory,
-            session.event_time,
-            session.pulse,
-            self._glances.get(session.target),
-        )
+        observation = self._looks.at(session, is_troubled=is_busy)
         if observation.missing:
             self._say_once(session.target, observation.missing)
         self._take_in(session, observation)
-        autonomy.review(session)
+        if autonomy.is_due(session):
+            with self.journal.afresh():
+                autonomy.review(session)
         if self._stands_down(session, observation):
             return
         if self._fleet.is_leaving(session.target):
@@ -228,7 +223,7 @@ class Controller:
         standing = self._standing(session)
         if has_departed(session, standing):
             for incident in standing:
-                self._checkpointer.delete_thread(incident.id)
+                self._threads.forget(incident.id)
             return
         for incident in standing:
             self._advance(session, incident)
@@ -242,6 +237,9 @@ class Controller:
         """Whether a person has the target in hand: then its incidents end, and nothing is done."""
         holder = self._hands.holder(session.target)
         if holder == "returned":
+            with self.journal.afresh():
+                holder = self._hands.holder(session.target)
+        if holder == "returned":
             accept(session)
             return False
         found = self._standing(session)
@@ -249,14 +247,14 @@ class Controller:
             return False
         for incident in found:
             write_end(session, incident.id, TAKEN_OVER, "")
-            self._checkpointer.delete_thread(incident.id)
+            self._threads.forget(incident.id)
         return True
 
     def _begin(self, target: Target, lease: Lease) -> Session | None:
         """The target's session under a lease that was just taken."""
         name = target.model.target
         recorder = Recorder(self.journal, target.desk.clock, name)
-        if self._hands.holder(name) == "mendloop":  # else not even a stamp is written
+        if holder_of(self.journal, name) == "mendloop":  # else not even a stamp is written
             claim(target.model, target.desk, lease.token)
         if not self._leases.is_held(lease):
             return None  # held up on the way: somebody else has it by now
@@ -289,42 +287,15 @@ class Controller:
         """The target's open incidents, one per concern, with those that are opened now."""
         mine = self._incidents.of(session.target)
         standing = [i for i in mine if i.status in ("open", "waiting")]
-        busy = {incident.concern for incident in standing}
-        for goal in GOALS:
-            broken = goal.concern not in busy and goal.is_broken(session.state.values())
-            if broken and not is_resting(session, goal, mine):
-                standing.append(self._open(session, goal))
-                busy.add(goal.concern)
-        return standing
-
-    def _open(self, session: Session, goal: Goal) -> IncidentSummary:
-        facts = session.state.values()
-        incident = self._new_id()
-        payload = IncidentOpened(
-            goal=goal.name,
-            concern=goal.concern,
-            trigger=goal.trigger,
-            summary="; ".join(str(c) for c in goal.broken_when if c.holds(facts)),
-            event_time=session.event_time,
-            facts=facts,
-        )
-        line = (kinds.INCIDENT_OPENED, "monitor", payload)
-        session.remember(None, [line], incident=incident)
-        log.info("incident.opened", incident=incident, target=session.target, goal=goal.name)
-        return fold_incidents(self.journal.events(incident=incident))[0]
+        broken = broken_goals(session, mine)
+        if not broken:
+            return standing
+        with self.journal.afresh():
+            if self._hands.holder(session.target) != "mendloop":
+                return standing  # somebody took it in hand since this tick began
+        return standing + [open_incident(session, goal, self._new_id()) for goal in broken]
 
     def _advance(self, session: Session, incident: IncidentSummary) -> None:
-        """Run the incident's thread until it sleeps or ends."""
-        config: RunnableConfig = {
-            "configurable": {"thread_id": incident.id},
-            "recursion_limit": RECURSION_LIMIT,
-        }
-        standing = self._graph.get_state(config)
-        entry: Any = None  # cut off inside a node: that node runs again
-        if not standing.values:
-            entry = {"incident": incident.id, "goal": incident.goal}
-        elif standing.interrupts:
-            entry = Command(resume="tick")
-        self._graph.invoke(entry, config, context=session, durability="sync")
-        if not self._graph.get_state(config).next:
-            self._checkpointer.delete_thread(incident.id)
+        """Take it as far as it goes now, with all that others wrote up to each act."""
+        with self.journal.afresh():
+            self._threads.advance(session, incident)

@@ -92,6 +92,10 @@ class Ownership:
             if name not in kept:
                 self._leases.release(self._sessions.pop(name).lease)
 
+    def __len__(self) -> int:
+        """How many targets it has."""
+        return len(self._sessions)
+
     def has(self, target: str) -> bool:
         """Whether it is looked at in this tick."""
         return target in self._sessions or target in self._taken

@@ -87,7 +87,9 @@ def watch_hands(session: Session, served: Served, standing: Sequence[IncidentSum
 
 
 def note_taken_over(session: Session, seen: tuple[str, ...]) -> None:
-    """Write down that the target is a person's from here on."""
+    """Write down that the target is a person's from here on, unless somebody has by now."""
+    if holder_of(session.recorder.journal, session.target) != "mendloop":
+        return
     line: Line = (kinds.TARGET_TAKEN_OVER, "monitor", TargetTakenOver(seen=seen))
     session.remember(None, [line])
 

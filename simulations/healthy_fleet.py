@@ -3,6 +3,7 @@ and how replicas share one."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,22 @@ from simulations.releases import Foundry, Release
 from simulations.traffic import MemoryTraffic
 from simulations.workloads import MemoryWorkloads
 from tools.managed_model import ManagedModel
+from tools.metrics import Metrics
+from tools.prediction_log import LogExtent
 from tools.registry import CHAMPION
 from tools.virtual_service import virtual_service
 from tools.workloads import ServerRequest
 
 WINDOW_HOURS = 6
 TRUTH = Logistic()
+
+
+class FleetMemoryLog(InMemoryPredictionLog):
+    """Implements FleetLog."""
+
+    def extents(self, targets: Collection[str]) -> Mapping[str, LogExtent]:
+        """See FleetLog."""
+        return {target: self.extent(target) for target in targets}
 
 
 class HealthyFleet:
@@ -44,8 +55,9 @@ class HealthyFleet:
         self.traffic = MemoryTraffic(self.clock)
         self.workloads = MemoryWorkloads(self.clock, endpoints=self.traffic)
         self.registry = MemoryRegistry(self.clock)
-        self.metrics = MemoryMetrics(self.clock)
-        self.log = InMemoryPredictionLog()
+        self.metrics: Metrics = MemoryMetrics(self.clock)
+        """What every desk made from now on reads."""
+        self.log = FleetMemoryLog()
         self.leases = MemoryLeases(self.clock)
         self.journal = SqliteJournal(":memory:")
         self._population = Population(seed=1, rows_per_hour=10)

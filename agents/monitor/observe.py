@@ -17,7 +17,11 @@ from agents.served import Served, look
 from agents.survey import Glance
 from tools.errors import Unavailable
 from tools.managed_model import ManagedModel
+from tools.prediction_log import LogExtent
 from tools.values import Value
+
+UNREAD = LogExtent(rows=0, first=None, watermark=None, labels=0)
+"""As if nothing had come: an extent without a watermark changes nothing."""
 
 
 class Observation(Value):
@@ -45,12 +49,14 @@ def observe(
     event_time: str = "",
     pulse: Pulse | None = None,
     glance: Glance | None = None,
+    *,
+    reads_log: bool = True,
 ) -> Observation:
     """Look at everything. Raises Unavailable when not even the route and the servers answer.
 
     A prediction log or a registry that is silent leaves the evidence as it was (``event_time`` is
-    the last one known); a canary under way is still watched, judged and undone. What ``glance``
-    tells is not asked again.
+    the last one known); a canary under way is still watched, judged and undone. So does a look
+    that leaves the log for later (``reads_log``). What ``glance`` tells is not asked again.
     """
     glance = glance or Glance()
     served = look(desk, model, memory, glance.aliases)
@@ -62,10 +68,10 @@ def observe(
     compared: tuple[Compared, ...] = ()
     missing = heard.missing if served.is_registry_known else "the registry does not answer"
     try:
-        extent = glance.extent or desk.log.extent(model.target)
+        extent = (glance.extent or desk.log.extent(model.target)) if reads_log else UNREAD
         event_time = extent.watermark.isoformat() if extent.watermark else event_time
         memory, validated = validate_new_windows(desk, model, memory, extent)
-        if served.is_registry_known:
+        if served.is_registry_known and reads_log:
             memory = recompute(desk, model, memory, served, extent)
             memory, compared = watch_drift(desk, model, memory, served, extent)
             memory, judged = judge_matured_windows(desk, model, memory, served, extent)
