@@ -115,10 +115,10 @@ def main() -> None:
     """Print the table or the JSON; exit code 1 when a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--models", type=int, default=1000)
-    parser.add_argument("--quick", action="store_true", help="200 models")
+    parser.add_argument("--quick", action="store_true", help="100 models")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = measure(200 if options.quick else options.models, repeats=5 if options.quick else 9)
+    found = measure(100 if options.quick else options.models, repeats=5 if options.quick else 9)
     print(json.dumps(found)) if options.json else _print(found)
     sys.exit(0 if found["holds"] else 1)
 
