@@ -50,7 +50,7 @@ bench-quick: $(STAMP) ## Measure the claims about evidence, each in under a minu
 
 bench: $(STAMP) ## Measure all claims in full, beside the peers (brings them); takes a while.
 	@$(UV) sync --frozen --quiet --group bench
-	@failed=0; for bench in $(BENCHES) journal journal_postgres journal_tampering journal_kills takeover serving_throughput; do echo "== $$bench"; \
+	@failed=0; for bench in $(BENCHES) backtest journal journal_postgres journal_tampering journal_kills takeover serving_throughput; do echo "== $$bench"; \
 	  $(RUN)/python -m benchmarks.$$bench || failed=1; done; exit $$failed
 
 infra-tools: | $(UV) ## Bring what checks infra/ (Helm, hadolint, schemas) into .venv-infra.
