@@ -18,18 +18,12 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from agents.contract import Tool
 from agents.monitor.observe import Observation
-from agents.monitor.service import Pulse
 from orchestrator import autonomy
-from orchestrator.claims import claim
 from orchestrator.incident_book import IncidentBook
 from orchestrator.journal import kinds
 from orchestrator.journal.incidents import IncidentSummary
 from orchestrator.journal.journal import Journal
-from orchestrator.journal.payloads import (
-    ControllerStarted,
-    ControllerStopped,
-    LeaseAcquired,
-)
+from orchestrator.journal.payloads import ControllerStarted, ControllerStopped
 from orchestrator.journal.steady import SteadyJournal
 from orchestrator.kill_switch import KillSwitch
 from orchestrator.looks import Looks
@@ -38,19 +32,19 @@ from orchestrator.model_fleet import FixedFleet, Fleet
 from orchestrator.model_fleet import Target as Target
 from orchestrator.opening import broken_goals, open_incident
 from orchestrator.ownership import Ownership
-from orchestrator.recorder import Recorder
-from orchestrator.reporting import TAKEN_OVER, window_lines, write_end
+from orchestrator.reporting import TAKEN_OVER, write_end
 from orchestrator.resources.telling import Tell, Telling
 from orchestrator.rule_folder import RuleFolder
 from orchestrator.rulebook import Rulebook
 from orchestrator.session import Session
-from orchestrator.take_over import Hands, accept, holder_of, watch_hands
+from orchestrator.sessions import Sessions
+from orchestrator.take_over import Hands, accept, watch_hands
 from orchestrator.threads import Threads
 from orchestrator.track_record import TrackRecord
 from policies.engine import PolicySet
 from tools.clock import Clock
 from tools.errors import MendloopError, Unavailable
-from tools.lease import Lease, SharedLeases
+from tools.lease import SharedLeases
 from tools.managed_model import ManagedModel
 
 log = structlog.get_logger()
@@ -85,27 +79,33 @@ class Controller:
         self._clock = clock or self._fleet.targets[0].desk.clock
         self.journal = journal = SteadyJournal(journal)
         self._incidents = IncidentBook(journal)
-        self._own = Ownership(leases, self.holder, incidents=self._incidents, begin=self._begin)
         self._hands = Hands(journal)
         self._threads = Threads(checkpointer)
-        self._leases = leases
         record = TrackRecord(journal, tools)
         self._rulebook = Rulebook.of(self._models(), record, policies=policies, source=rules)
-        self._tools = tools
-        self._kill_switch = (
-            KillSwitch(kill_switch) if isinstance(kill_switch, Path) else kill_switch
+        switch = KillSwitch(kill_switch) if isinstance(kill_switch, Path) else kill_switch
+        self._sessions = Sessions(
+            holder=self.holder,
+            fleet=self._fleet,
+            journal=journal,
+            tools=tools,
+            rulebook=self._rulebook,
+            leases=leases,
+            kill_switch=switch,
         )
+        begin = self._sessions.begin
+        self._own = Ownership(leases, self.holder, incidents=self._incidents, begin=begin)
         self._new_id = new_id
         self._telling = tell and Telling(
             tell,
             journal=journal,
             incidents=self._incidents,
             hands=self._hands,
-            kill_switch=self._kill_switch,
+            kill_switch=switch,
         )
-        self._pulses: dict[str, Pulse] = {}
-        """Kept when a lease is lost and taken again: readings stay true whoever read them."""
         self._said: dict[str, str] = {}
+        self._silence = ""
+        """Why the journal does not answer; empty while it does."""
         self._looks = Looks(self._clock.monotonic_s)
 
     def start(self) -> None:
@@ -157,13 +157,18 @@ class Controller:
         targets = self._follow()
         if self._telling is not None:
             self._telling.begin([target.model.target for target in targets])
-        self._own.share_out(targets)
+        self._listen()
+        if not self._silence:
+            self._own.share_out(targets)
         for target in self._looks.begin(targets, self._own.has):
             if is_stopping():
                 return
             name, trouble = target.model.target, ""
             try:
-                self._tick_target(target)
+                if self._silence:
+                    self._look_on(name)
+                else:
+                    self._tick_target(target)
                 self._said.pop(name, None)
             except MendloopError as error:
                 trouble = str(error)
@@ -173,7 +178,29 @@ class Controller:
                 log.exception("target.broken", target=name)
             session = self._own.standing(name)
             if self._telling is not None and session is not None:
-                self._telling.after(session, trouble)
+                self._telling.after(session, trouble, held_up=self._silence)
+
+    def _listen(self) -> None:
+        """Whether the journal answers: while it does not, this tick looks on and changes nothing.
+
+        Nothing is taken or handed over either: that could not be written down.
+        """
+        before, self._silence = self._silence, ""
+        try:
+            self.journal.head()
+        except Unavailable as error:
+            self._silence = str(error)
+            if not before:
+                log.error("journal.unavailable", reason=self._silence)
+            return
+        if before:
+            log.info("journal.answers")
+
+    def _look_on(self, target: str) -> None:
+        """See how it is; what rests on records, new data above all, waits for the journal."""
+        session = self._own.standing(target)
+        if session is not None:
+            self._sessions.take_note(session, self._looks.glimpse(session))
 
     def _follow(self) -> Sequence[Target]:
         """The targets of this tick."""
@@ -206,7 +233,7 @@ class Controller:
         observation = self._looks.at(session, is_troubled=is_busy)
         if observation.missing:
             self._say_once(session.target, observation.missing)
-        self._take_in(session, observation)
+        self._sessions.take_in(session, observation)
         if autonomy.is_due(session):
             with self.journal.afresh():
                 autonomy.review(session)
@@ -249,39 +276,6 @@ class Controller:
             write_end(session, incident.id, TAKEN_OVER, "")
             self._threads.forget(incident.id)
         return True
-
-    def _begin(self, target: Target, lease: Lease) -> Session | None:
-        """The target's session under a lease that was just taken."""
-        name = target.model.target
-        recorder = Recorder(self.journal, target.desk.clock, name)
-        if holder_of(self.journal, name) == "mendloop":  # else not even a stamp is written
-            claim(target.model, target.desk, lease.token)
-        if not self._leases.is_held(lease):
-            return None  # held up on the way: somebody else has it by now
-        recorder = recorder.under(lease.token)
-        taken = LeaseAcquired(holder=self.holder, token=lease.token)
-        recorder.write(kinds.LEASE_ACQUIRED, taken, actor=self.holder)
-        recorder.name_model(target.model)
-        return Session(
-            model=target.model,
-            desk=target.desk,
-            recorder=recorder,
-            tools=self._tools,
-            rulebook=self._rulebook,
-            leases=self._leases,
-            lease=lease,
-            kill_switch=self._kill_switch,
-            memory=recorder.last_memory(),
-            pulse=self._pulses.get(name, Pulse()),
-            fleet=self._models(),
-        )
-
-    def _take_in(self, session: Session, observation: Observation) -> None:
-        session.event_time = observation.event_time
-        session.served, session.missing = observation.served, observation.missing
-        session.pulse = self._pulses[session.target] = observation.pulse
-        session.remember(observation.memory, window_lines(observation))
-        session.learn(observation.facts, source="monitor.observe")
 
     def _open_incidents(self, session: Session) -> list[IncidentSummary]:
         """The target's open incidents, one per concern, with those that are opened now."""

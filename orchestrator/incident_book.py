@@ -35,6 +35,10 @@ class IncidentBook:
         self._read_on()
         return list(self._found.values())
 
+    def known(self) -> list[IncidentSummary]:
+        """The same as of the last time when the journal answered."""
+        return list(self._found.values())
+
     def of(self, target: str) -> list[IncidentSummary]:
         """The target's incidents, oldest first."""
         self._read_on()

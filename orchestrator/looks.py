@@ -67,6 +67,11 @@ class Looks:
         self._waiting.pop(name, None)
         return found
 
+    def glimpse(self, session: Session) -> Observation:
+        """Its route, servers and counters only. Raises Unavailable as ``observe`` does."""
+        glance = self._glances.get(session.target, Glance())
+        return self._observe(session, glance, reads_log=False)
+
     def _observe(self, session: Session, glance: Glance, *, reads_log: bool) -> Observation:
         return observe(
             session.desk,

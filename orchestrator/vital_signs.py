@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from orchestrator.incident_book import IncidentBook
+from orchestrator.journal.incidents import IncidentSummary
 from orchestrator.resources.standing import Standing
 from tools.values import Value
 
@@ -39,14 +39,13 @@ class VitalSigns(Value):
 
 def vital_signs(
     standings: Collection[Standing],
-    book: IncidentBook,
+    incidents: Collection[IncidentSummary],
     *,
     targets: int,
     models_rejected: int,
     rules_rejected: bool,
 ) -> VitalSigns:
-    """From what was told of each held target in one tick. Raises Unavailable when the journal
-    cannot be read."""
+    """From what was told of each held target in one tick, and all incidents that are known."""
     held = {standing.target for standing in standings}
     return VitalSigns(
         targets=targets,
@@ -58,7 +57,7 @@ def vital_signs(
             OpenIncident(
                 target=i.target, goal=i.goal, opened_at=datetime.fromisoformat(i.detected_at)
             )
-            for i in book.every()
+            for i in incidents
             if i.status in ("open", "waiting") and i.target in held
         ),
         models_rejected=models_rejected,

@@ -21,6 +21,7 @@ from infra.embedded.home import Home
 from orchestrator import metrics_words as words
 from orchestrator.controller import Controller
 from orchestrator.incident_book import IncidentBook
+from orchestrator.journal.incidents import IncidentSummary
 from orchestrator.kill_switch import STOP_FILE, AnyOf, KillSwitch, StopFiles, Switchboard
 from orchestrator.meter import Meter
 from orchestrator.model_changes import Departures
@@ -42,7 +43,7 @@ from orchestrator.stop_config_map import StopConfigMap
 from orchestrator.telemetry import telemetry_from
 from orchestrator.vital_signs import vital_signs
 from tools.clock import Clock, SystemClock
-from tools.errors import Invalid, MendloopError
+from tools.errors import Invalid, MendloopError, Unavailable
 
 log = structlog.get_logger()
 
@@ -241,6 +242,14 @@ class Running:
 
     def _measure(self) -> None:
         """What a tick came to, for Prometheus."""
+        signs = vital_signs(
+            list(self._standings.values()),
+            self._incidents(),
+            targets=len(self.fleet.targets),
+            models_rejected=len(self.fleet.rejected),
+            rules_rejected=self._rules.is_broken,
+        )
+        self.meter.take(signs, now=self._clock.now())
         journal = self._durable.journal
         self.meter.set(words.JOURNAL_UP, 0)
         head = journal.head().seq
@@ -251,15 +260,14 @@ class Running:
         self.meter.set(words.JOURNAL_EVENTS, head)
         self.meter.set(words.JOURNAL_UNSIGNED, unsigned)
         self.meter.set(words.JOURNAL_UNSIGNED_AGE, now_s - self._unsigned_s if unsigned else 0)
-        signs = vital_signs(
-            list(self._standings.values()),
-            self._book,
-            targets=len(self.fleet.targets),
-            models_rejected=len(self.fleet.rejected),
-            rules_rejected=self._rules.is_broken,
-        )
-        self.meter.take(signs, now=self._clock.now())
         if self._outbox is not None and now_s - self._pending_s > _OUTBOX_S:
             self._pending_s = now_s
             waiting = {each.channel: float(each.backlog) for each in self._outbox.status()}
             self.meter.set_all(words.NOTIFICATIONS_PENDING, waiting)
+
+    def _incidents(self) -> list[IncidentSummary]:
+        """Those that are known: a journal that does not answer silences no other metric."""
+        try:
+            return self._book.every()
+        except Unavailable:
+            return self._book.known()

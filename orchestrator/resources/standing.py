@@ -38,6 +38,9 @@ class Standing(Value):
     """Version to percent of the traffic; None when the route was not read."""
     trouble: str = ""
     """What did not answer, or went wrong, at this look."""
+    held_up: str = ""
+    """Why mendloop does nothing about it, whatever is seen: the journal does not answer. What the
+    journal tells below is then what it told last."""
     is_taken_over: bool = False
     pause: Pause | None = None
     incident: IncidentSummary | None = None
@@ -72,6 +75,9 @@ def status_of(
     ``problem``: why the spec as it is now is refused; then mendloop works by the one before.
     """
     phase, message = _phase(standing)
+    if standing.held_up:
+        is_quiet = f"{message or phase.value}; " if phase is not Phase.UNKNOWN else ""
+        message = f"{is_quiet}nothing is changed, journal unavailable: {standing.held_up}"
     accepted = _ACCEPTED
     if problem:
         accepted = _refused(problem)

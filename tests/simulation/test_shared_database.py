@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ from orchestrator.checkpointer import postgres_checkpointer
 from orchestrator.controller import Controller
 from orchestrator.journal import kinds
 from orchestrator.journal.postgres import PostgresJournal
+from orchestrator.resources.standing import Standing, status_of
 from simulations.rehearsal import controller_of, incidents_of, run_until
 from simulations.releases import Release
 from simulations.world import LEASE_S, World
 from tests.stand_in.postgres import QUICK, Postgres, running_postgres
+from tools.managed_model_status import Phase
 from tools.postgres import Database
+from tools.workloads import ServerPhase
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +44,23 @@ def world(tmp_path: Path, url: str) -> World:
     return quick_world(tmp_path, journal=PostgresJournal(Database(url)))
 
 
-def controller(world: World, url: str, holder: str) -> Controller:
+def controller(
+    world: World, url: str, holder: str, *, tell: Callable[[Standing], None] | None = None
+) -> Controller:
     """With connections of its own, as another process would have."""
     world_journal, world.journal = world.journal, PostgresJournal(Database(url))
     try:
-        return controller_of(world, postgres_checkpointer(Database(url)), holder=holder)
+        return controller_of(world, postgres_checkpointer(Database(url)), holder=holder, tell=tell)
     finally:
         world.journal = world_journal
+
+
+def end_for_good(world: World, version: str) -> None:
+    """Past every restart that the servers do by themselves."""
+    with world.own():
+        while world.workloads.read(world.target, version).phase is not ServerPhase.FAILED:
+            world.workloads.crash(world.target, version)
+            world.clock.advance(timedelta(seconds=10))
 
 
 def whole(world: World) -> None:
@@ -78,9 +91,8 @@ def test_the_database_goes_in_the_middle_of_a_canary_and_comes_back(
     finally:
         server.start()
 
-    told = [line["reason"] for line in said if line["event"] == "target.unknown"]
-    assert len(told) == 1
-    assert "does not answer" in told[0]
+    assert [line["event"] for line in said] == ["journal.unavailable"]
+    assert "does not answer" in said[0]["reason"]
     after = world.standing()
     assert (before.shares, before.aliases, before.servers) == (
         after.shares,
@@ -92,6 +104,44 @@ def test_the_database_goes_in_the_middle_of_a_canary_and_comes_back(
         "undone" if release.error_rate > 0.1 else "promoted"
     ]
     whole(world)
+
+
+def test_while_the_database_is_gone_it_looks_on_and_catches_up_afterwards(
+    server: Postgres, world: World, url: str
+) -> None:
+    """A champion that fails meanwhile is seen and told at once, and repaired once that can be
+    recorded: by one incident, each effect once."""
+    told: list[Standing] = []
+    at_work = controller(world, url, "only", tell=told.append)
+    for _ in range(3):
+        world.step()
+        at_work.tick()
+    server.stop()
+    try:
+        effects = len(world.ledger.effects)
+        at_work.tick()
+        quiet = told[-1]
+        end_for_good(world, "1")
+        for _ in range(3):
+            world.step(hours=0)
+            at_work.tick()
+        assert len(world.ledger.effects) == effects
+    finally:
+        server.start()
+    seen = told[-1]
+    status = status_of(seen, None, generation=1, now=world.clock.now())
+
+    assert quiet.facts["service"] != "down"
+    assert (seen.facts["service"], seen.is_ready) == ("down", False)
+    assert "does not answer" in seen.held_up
+    assert (status.phase, "journal unavailable" in status.message) == (Phase.DEGRADED, True)
+
+    run_until(world, at_work, lambda w: bool(closed(w)), ticks=60)
+    assert told[-1].held_up == ""
+    assert [i.outcome for i in closed(world)] == ["restarted"]
+    restarts = [a for i in incidents_of(world) for a in i.actions if a.tool == "restart_serving"]
+    assert len(restarts) == 1
+    assert world.journal.verify().ok
 
 
 def test_another_controller_takes_over_from_one_that_died_beside_it(world: World, url: str) -> None:
