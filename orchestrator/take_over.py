@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from agents.deployer.promotion import after_promotion
+from agents.memory import TargetMemory
 from agents.monitor.foreign import after_hand_back, baseline_of, foreign_changes
 from agents.served import Served, look
 from orchestrator.journal import kinds
@@ -81,9 +83,19 @@ def watch_hands(session: Session, served: Served, standing: Sequence[IncidentSum
         return True
     baseline = baseline_of(served, busy=busy)
     if baseline is not None and baseline != session.memory.baseline:
-        memory = session.memory.model_copy(update={"baseline": baseline})
-        session.remember(memory, [])
+        memory = _promoted_all_the_same(session, served)
+        session.remember(memory.model_copy(update={"baseline": baseline}), [])
     return False
+
+
+def _promoted_all_the_same(session: Session, served: Served) -> TargetMemory:
+    """A promotion that was given up with its answer lost may have taken effect: what it watched is
+    the champion, and its watch goes on as the probation."""
+    memory, champion = session.memory, served.champion
+    if memory.canary is None or champion is None or champion.version != memory.canary.version:
+        return memory
+    watermark = session.desk.log.extent(session.target).watermark
+    return after_promotion(session.model, served, memory, watermark)
 
 
 def note_taken_over(session: Session, seen: tuple[str, ...]) -> None:

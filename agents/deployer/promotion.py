@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Verification, is_
 from agents.deployer.shifting import before_each_step
 from agents.facts import (
@@ -100,28 +102,13 @@ class Promote:
         self, served: Served, desk: Desk, call: Call, memory: TargetMemory, *, already: bool
     ) -> Receipt:
         champion, former = served.must_champion(), served.former
-        probation = memory.probation
-        if former is not None and (probation is None or probation.version != champion.version):
-            probation = begin_probation(
-                call.model,
-                champion.version,
-                former.version,
-                desk.log.extent(call.model.target).watermark,
-                memory.canary,
-            )
+        watermark = desk.log.extent(call.model.target).watermark
         return Receipt(
             already=already,
             detail=f"version {champion.version} is the champion, on probation",
             before={"champion": former.version if former else ""},
             after={"champion": champion.version},
-            memory=memory.model_copy(
-                update={
-                    "canary": None,
-                    "skew": UNKNOWN,
-                    "probation": probation,
-                    "performance": None,
-                }
-            ),
+            memory=after_promotion(call.model, served, memory, watermark),
         )
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
@@ -137,6 +124,20 @@ class Promote:
             detail=f"version {champion.version} is the champion",
             facts={SERVICE: UNKNOWN},
         )
+
+
+def after_promotion(
+    model: ManagedModel, served: Served, memory: TargetMemory, watermark: datetime | None
+) -> TargetMemory:
+    """The memory once the champion's alias has moved: no canary any more, the new one watched."""
+    champion, former, probation = served.must_champion(), served.former, memory.probation
+    if former is not None and (probation is None or probation.version != champion.version):
+        probation = begin_probation(
+            model, champion.version, former.version, watermark, memory.canary
+        )
+    return memory.model_copy(
+        update={"canary": None, "skew": UNKNOWN, "probation": probation, "performance": None}
+    )
 
 
 class SwitchBack:

@@ -11,6 +11,8 @@ from orchestrator.goals import QUALITY_MET
 from orchestrator.journal import kinds
 from orchestrator.nodes import plan
 from simulations.faults import no_fault
+from simulations.fuzz.case import FuzzCase
+from simulations.fuzz.play import play
 from simulations.releases import Release
 from simulations.world import LEASE_S, World
 
@@ -232,3 +234,39 @@ def test_a_thread_cut_off_before_its_plan_looks_again_where_the_goal_is_reached_
 
     assert change["next"] == "observe"
     assert "step" not in change
+
+
+def test_a_promotion_that_nobody_recorded_is_watched_when_the_next_release_is_there_already() -> (
+    None
+):
+    """Killed between the champion's alias and the rest; the challenger's alias is somebody else's
+    by the time the next controller looks, so finishing the step is denied."""
+    case = FuzzCase.model_validate(
+        {
+            "apiVersion": "mendloop.dev/v1alpha1",
+            "kind": "FuzzCase",
+            "metadata": {"name": "seed-481"},
+            "spec": {
+                "world": {"stepsPercent": [100]},
+                "quiet": 1,
+                "ticks": 6,
+                "hours": 6,
+                "every": 3,
+                "seconds": 5.0,
+                "moves": [
+                    {"tick": 1, "do": "release", "what": "worse"},
+                    {"tick": 6, "do": "release", "what": "skewed"},
+                ],
+                "injections": [
+                    {
+                        "tick": 3,
+                        "call": "registry.set_alias:after",
+                        "number": 2,
+                        "happening": "crash",
+                        "seconds": 20.0,
+                    }
+                ],
+            },
+        }
+    )
+    assert play(case).broken == ()
