@@ -11,7 +11,7 @@ from tools.managed_model import ManagedModel
 from tools.registry import CHALLENGER, CHAMPION, ModelVersion
 from tools.routing import Router, RouteState, TrafficSplit
 from tools.values import Value
-from tools.workloads import ServerPhase, ServerState
+from tools.workloads import ServerPhase, ServerState, ServingConfig
 
 FORMER = "former"
 """Alias of the champion before, kept from promotion until it is retired."""
@@ -47,6 +47,18 @@ class Served(Value):
             and server.phase is ServerPhase.READY
             and server.artifact_digest == version.artifact_digest
         )
+
+    def is_gone(self, version: str) -> bool:
+        """Whether it gets traffic and there is no server of it at all."""
+        return bool(self.percent(version)) and version not in self.servers
+
+    @property
+    def config_in_force(self) -> ServingConfig:
+        """What a new server has to begin with, or a fall-back would end unseen: the champion's, or
+        where that is gone, that of any other."""
+        named = [v.version for v in (self.champion, self.former, self.challenger) if v is not None]
+        known = [self.servers[version] for version in named if version in self.servers]
+        return known[0].config if known else ServingConfig()
 
     def must_champion(self) -> ModelVersion:
         """The champion; Refused when the registry has none, since nothing may then be changed."""

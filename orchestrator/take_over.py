@@ -15,7 +15,6 @@ from agents.monitor.foreign import after_hand_back, baseline_of, foreign_changes
 from agents.served import Served, look
 from orchestrator.journal import kinds
 from orchestrator.journal.acts import StepIntended
-from orchestrator.journal.event import Event
 from orchestrator.journal.incidents import IncidentSummary, open_intents
 from orchestrator.journal.interventions import BaselineAccepted, TargetTakenOver
 from orchestrator.journal.journal import Journal
@@ -26,12 +25,18 @@ from tools.routing import Router
 Holder = Literal["mendloop", "person", "returned"]
 """``returned``: handed back, and not accepted yet."""
 
-_HOLDER: dict[str, Holder] = {
-    kinds.TARGET_TAKEN_OVER: "person",
-    kinds.TARGET_HANDED_BACK: "returned",
-    kinds.BASELINE_ACCEPTED: "mendloop",
-}
+_KINDS = (kinds.TARGET_TAKEN_OVER, kinds.TARGET_HANDED_BACK, kinds.BASELINE_ACCEPTED)
 _STEPS = (kinds.STEP_INTENDED, kinds.STEP_OUTCOME)
+
+
+def _after(before: Holder, kind: str) -> Holder:
+    """The one rule: taking over counts at any time, handing back only from a person, and accepting
+    only what was handed back."""
+    if kind == kinds.TARGET_TAKEN_OVER:
+        return "person"
+    if kind == kinds.TARGET_HANDED_BACK:
+        return "returned" if before == "person" else before
+    return "mendloop" if before == "returned" else before
 
 
 class Hands:
@@ -46,32 +51,19 @@ class Hands:
         """Raises Unavailable when the journal cannot be read."""
         newest = self._journal.head().seq
         if newest != self._read:
-            found = self._journal.events(kinds=_HOLDER, after=self._read, until=newest)
-            for event in found:
-                self._note(event)
+            for event in self._journal.events(kinds=_KINDS, after=self._read, until=newest):
+                before = self._holders.get(event.target, "mendloop")
+                self._holders[event.target] = _after(before, event.kind)
             self._read = newest
         return self._holders.get(target, "mendloop")
-
-    def _note(self, event: Event) -> None:
-        """Accepting what nobody handed back changes nothing."""
-        before, after = self._holders.get(event.target, "mendloop"), _HOLDER[event.kind]
-        if after == "person" or (before, after) in (
-            ("person", "returned"),
-            ("returned", "mendloop"),
-        ):
-            self._holders[event.target] = after
 
 
 def holder_of(journal: Journal, target: str) -> Holder:
     """The same without a memory of what was read: right before an act."""
-    taken = journal.last(kinds.TARGET_TAKEN_OVER, target=target)
-    if taken is None:
-        return "mendloop"
-    accepted = journal.last(kinds.BASELINE_ACCEPTED, target=target)
-    if accepted is not None and accepted.seq > taken.seq:
-        return "mendloop"  # also when somebody else hands back once more
-    back = journal.last(kinds.TARGET_HANDED_BACK, target=target)
-    return "returned" if back is not None and back.seq > taken.seq else "person"
+    holder: Holder = "mendloop"
+    for event in journal.events(target=target, kinds=_KINDS):
+        holder = _after(holder, event.kind)
+    return holder
 
 
 def watch_hands(session: Session, served: Served, standing: Sequence[IncidentSummary]) -> bool:

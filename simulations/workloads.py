@@ -115,6 +115,11 @@ class MemoryWorkloads:
         """What the world may do to a server."""
         self._existing(target, version).is_up = False
 
+    def vanish(self, target: str, version: str) -> None:
+        """Gone without a trace, as a Deployment that somebody deleted."""
+        self._existing(target, version)
+        del self._servers[target][version]
+
     def begin_ready(self, target: str, version: str) -> None:
         """The server was there before the world began."""
         server = self._existing(target, version)

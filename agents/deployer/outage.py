@@ -8,13 +8,13 @@ from agents.memory import Restarted, TargetMemory
 from agents.monitor.service import INTERVAL_S, answered_between, is_within_limits
 from agents.ports import Desk
 from agents.served import FORMER as FORMER_ALIAS
-from agents.served import look
+from agents.served import Served, look
 from agents.windows import parse
 from tools.errors import Refused
 from tools.managed_model import ManagedModel
 from tools.metrics import NoReading
 from tools.registry import ModelVersion
-from tools.workloads import ServerPhase, ServerRequest
+from tools.workloads import ServerPhase, ServerRequest, ServerState
 
 
 class RestartServing:
@@ -46,12 +46,17 @@ class RestartServing:
         )
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
-        champion = look(desk, call.model).must_champion()
+        served = look(desk, call.model)
+        champion = served.must_champion()
         now = desk.log.extent(call.model.target).watermark
         _must_have_rested(call, memory, champion, now.isoformat() if now else "")
-        state = desk.workloads.restart(
-            call.model.target, champion.version, key=call.key, token=call.token
-        )
+        state = served.servers.get(champion.version)
+        if state is None:
+            state = _start(desk, call, served, champion)
+        elif state.key != call.key:  # not the one that this very step has put in its place
+            state = desk.workloads.restart(
+                call.model.target, champion.version, key=call.key, token=call.token
+            )
         restarted = Restarted(
             version=champion.version,
             key=call.key,
@@ -117,17 +122,7 @@ class ReviveFormer:
         served = look(desk, call.model)
         champion = served.must_champion()
         former = served.former or version_before(desk, call.model, champion, memory.refused)
-        folder = desk.registry.fetch(former.model, former.version, desk.artifacts)
-        server = served.servers.get(champion.version)
-        request = ServerRequest(
-            target=call.model.target,
-            version=former.version,
-            artifact=folder,
-            artifact_digest=former.artifact_digest,
-        )
-        if server is not None:
-            request = request.model_copy(update={"config": server.config})
-        state = desk.workloads.start(request, key=call.key, token=call.token)
+        state = _start(desk, call, served, former)
         desk.registry.set_alias(
             former.model, FORMER_ALIAS, former.version, key=call.key, fence=call.fence
         )
@@ -150,6 +145,18 @@ class ReviveFormer:
             detail = f"version {former.version} is {state.phase}: {state.reason}"
             return Verification(holds=Holds.BROKEN, detail=detail)
         return Verification(holds=Holds.UNKNOWN, detail=f"starting: {state.reason}")
+
+
+def _start(desk: Desk, call: Call, served: Served, version: ModelVersion) -> ServerState:
+    """A server where there is none, its artifact checked by digest."""
+    request = ServerRequest(
+        target=call.model.target,
+        version=version.version,
+        artifact=desk.registry.fetch(version.model, version.version, desk.artifacts),
+        artifact_digest=version.artifact_digest,
+        config=served.config_in_force,
+    )
+    return desk.workloads.start(request, key=call.key, token=call.token)
 
 
 def version_before(

@@ -21,7 +21,7 @@ from tools.errors import Refused
 from tools.managed_model import ManagedModel
 from tools.registry import CHALLENGER as CHALLENGER_ALIAS
 from tools.registry import ModelVersion
-from tools.workloads import ServerPhase, ServerRequest, ServingConfig
+from tools.workloads import ServerPhase, ServerRequest
 
 
 class DeployChallenger:
@@ -60,7 +60,7 @@ class DeployChallenger:
             version=challenger.version,
             artifact=folder,
             artifact_digest=challenger.artifact_digest,
-            config=_config_in_force(served),
+            config=served.config_in_force,
         )
         state = desk.workloads.start(request, key=call.key, token=call.token)
         return Receipt(
@@ -196,13 +196,6 @@ class RetireVersion:
 def _displaced(desk: Desk, call: Call) -> bool:
     """Whether this step started a server, of a version that is not the challenger any more."""
     return any(s.key == call.key for s in desk.workloads.servers(call.model.target))
-
-
-def _config_in_force(served: Served) -> ServingConfig:
-    """A new server starts with what the champion's has, or a fall-back would end unseen."""
-    champion = served.champion
-    server = served.servers.get(champion.version) if champion else None
-    return server.config if server else ServingConfig()
 
 
 def _must_be_idle(served: Served, version: ModelVersion) -> None:

@@ -73,6 +73,10 @@ class JudgeCanary:
             # Found before a crash: evidence that fell since does not acquit.
             detail = f"found {watch.outcome} before"
             return Verification(holds=Holds.BROKEN, detail=detail, facts={CANARY: watch.outcome})
+        if served.is_gone(watch.version):
+            gone = Judgement(verdict=Verdict.UNKNOWN, reason="the challenger's server is gone")
+            ended = watch.model_copy(update={"outcome": "undecided"})
+            return _found(Holds.BROKEN, gone, memory, ended, {CANARY: "undecided"})
         watch = _count(desk, call.model, served, memory, watch)
         judgement = judge(call.model, watch)
         if judgement.verdict is Verdict.HEALTHY:

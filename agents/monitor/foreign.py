@@ -1,8 +1,9 @@
 """Notices what somebody else changed on a target, and what that means for a canary under way.
 
-The route carries mendloop's stamps, so an edit of it is always seen. Aliases, servers and their
+The route carries mendloop's stamps, so an edit of it is always seen. Aliases and the servers'
 configuration are compared with the baseline in memory, which is taken anew after each of
-mendloop's own acts.
+mendloop's own acts. A server that is gone is nobody's decision: crashed, evicted or deleted, its
+users get no answer, and that is an incident.
 """
 
 from __future__ import annotations
@@ -49,9 +50,6 @@ def foreign_changes(
     ):
         if was != now:
             found.append(f"the alias {alias!r} was {_named(was)}, is {_named(now)}")
-    for version, share in served.split.shares.items():
-        if share and version in before.masked and version not in served.servers:
-            found.append(f"the server of version {version} is gone while it gets {share} %")
     if "data" not in busy:
         found += [
             f"version {version} masked {_listed(before.masked[version])}, masks {_listed(columns)}"

@@ -106,6 +106,8 @@ def _canary(served: Served, memory: TargetMemory) -> Scalar:
         return "undecided" if _share(served) else "none"
     if served.challenger is None or served.challenger.version != watch.version:
         return "undecided"
+    if served.is_gone(watch.version) and watch.outcome == "watching":
+        return "undecided"
     return watch.outcome
 
 

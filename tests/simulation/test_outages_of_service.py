@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stage import Play, acted
 
+from orchestrator.journal import kinds
 from simulations.rehearsal import incidents_of
 from simulations.releases import Release
 from tools.workloads import ServerPhase
@@ -43,6 +44,38 @@ def test_a_champion_whose_server_died_is_restarted(play: Play) -> None:
     _forgive_the_restart(play, "1")
     assert play.world.workloads.answers(play.world.target, "1")
     assert dict(play.world.standing().shares) == {"1": 100}
+
+
+def test_a_champion_whose_server_is_gone_gets_another_and_nobody_is_thought_to_want_that(
+    play: Play,
+) -> None:
+    """Its node, its Deployment or its record is lost: an outage, not a person's decision."""
+    world = play.world
+    world.workloads.vanish(world.target, "1")
+    _minutes(play, 12)
+
+    (incident,) = incidents_of(world)
+    assert (incident.goal, incident.outcome) == ("the service answers", "restarted")
+    assert [a.tool for a in incident.actions] == ["restart_serving"]
+    assert world.journal.events(kinds=[kinds.TARGET_TAKEN_OVER]) == []
+    assert world.workloads.answers(world.target, "1")
+    _forgive_the_restart(play, "1")
+    assert dict(world.standing().shares) == {"1": 100}
+
+
+def test_a_canary_whose_server_is_gone_goes_back_at_once(play: Play) -> None:
+    """Nothing counts what users do not get from it; the champion answers."""
+    world = play.world
+    version = world.submit_challenger(Release())
+    play.until(lambda world: acted(world, "start_canary"), hours=1)
+    world.workloads.vanish(world.target, version)
+    world.settle()
+    play.tick(2, hours=1)
+
+    assert play.tools()[-2:] == ["roll_back", "withdraw_challenger"]
+    _forgive_the_restart(play, version)
+    assert dict(world.standing().shares) == {"1": 100}
+    assert world.journal.events(kinds=[kinds.TARGET_TAKEN_OVER]) == []
 
 
 def test_a_restart_that_does_not_help_calls_a_person_and_is_not_repeated(play: Play) -> None:

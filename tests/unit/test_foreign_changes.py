@@ -30,15 +30,11 @@ def test_nothing_changed_is_nothing_seen(served: Served, memory: TargetMemory) -
     assert foreign_changes(served, memory, busy=()) == ()
 
 
-def test_a_stopped_server_that_has_traffic_is_somebodys_doing(
-    served: Served, memory: TargetMemory
-) -> None:
-    """A crash leaves a server that starts again or failed; mendloop stops none that is routed."""
+def test_a_server_that_is_gone_is_nobodys_decision(served: Served, memory: TargetMemory) -> None:
+    """Crashed, evicted or deleted: whoever wants the target says so."""
     gone = served.model_copy(update={"servers": {}})
 
-    assert foreign_changes(gone, memory, busy=()) == (
-        "the server of version 1 is gone while it gets 100 %",
-    )
+    assert foreign_changes(gone, memory, busy=()) == ()
 
 
 def test_a_server_that_is_not_up_says_nothing_of_its_configuration(
