@@ -62,8 +62,8 @@ def recompute(
         return memory.model_copy(update={"recomputed": kept.model_copy(update={"until": until})})
     try:
         answers = answered_by(desk, model, champion)
-        apart = _apart(fresh, answers(fresh))
-        costs = _costs(fresh, answers(fresh))
+        expected = answers(fresh)
+        apart, costs = _apart(fresh, expected), _costs(fresh, expected)
         late_apart = _apart(told, answers(told)) if len(told) >= ROWS else None
     except Refused:
         return memory  # an artifact that may not be loaded says nothing of what is served

@@ -12,8 +12,11 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tools.values import Value
+
+Codes = NDArray[np.int64]
 
 
 class Run(Value):
@@ -47,18 +50,26 @@ def feed_runs(
     A gap between two rows that is longer than ``max_gap_hours`` covers nothing: a night without
     rows is no evidence that the feed slept through it.
     """
-    found = []
-    for series, rows in frame.groupby(key, sort=True, observed=True):
-        ordered = rows.sort_values(time, kind="stable")
-        found.append(_series_runs(str(series), ordered, time, list(columns), max_gap_hours))
-    return tuple(found)
+    moments = frame[time].to_numpy(dtype="datetime64[us]")
+    member, names = pd.factorize(frame[key], sort=True)
+    values = np.array([_codes(frame[name]) for name in columns]).reshape(len(columns), len(frame))
+    ordered = np.lexsort((moments, member))
+    ends = np.searchsorted(member[ordered], np.arange(len(names) + 1))
+    return tuple(
+        _series_runs(str(name), moments[rows], values[:, rows], max_gap_hours)
+        for name, rows in zip(names, np.split(ordered, ends)[1:-1], strict=True)
+    )
+
+
+def _codes(values: pd.Series) -> Codes:
+    """A number per distinct value; -1 where it is missing."""
+    codes, _ = pd.factorize(values, use_na_sentinel=True)
+    return np.asarray(codes)
 
 
 def _series_runs(
-    series: str, rows: pd.DataFrame, time: str, columns: list[str], max_gap_hours: float
+    series: str, moments: NDArray[np.datetime64], values: Codes, max_gap_hours: float
 ) -> SeriesRuns:
-    moments = rows[time].to_numpy(dtype="datetime64[us]")
-    values = rows[columns]
     run = np.cumsum(_changes(values))
     gaps = np.diff(moments).astype(np.int64) / 3.6e9
     gaps = np.where(gaps <= max_gap_hours, gaps, 0.0)
@@ -68,7 +79,7 @@ def _series_runs(
     first, last = np.searchsorted(run, longest), np.searchsorted(run, longest, side="right") - 1
     return SeriesRuns(
         series=series,
-        rows=len(rows),
+        rows=len(moments),
         covered_hours=float(gaps.sum()),
         longest=Run(
             series=series,
@@ -76,15 +87,13 @@ def _series_runs(
             end=pd.Timestamp(moments[last]).to_pydatetime(),
             rows=int(last - first + 1),
             covered_hours=float(covered[longest]),
-            is_null=bool(values.iloc[first].isna().all()),
+            is_null=bool((values[:, first] == -1).all()),
         ),
     )
 
 
-def _changes(values: pd.DataFrame) -> np.ndarray:
+def _changes(values: Codes) -> Codes:
     """1 where a row's values differ from the row before, 0 where they repeat (and in row 0)."""
-    changed = np.zeros(len(values), dtype=np.int64)
-    for name in values.columns:
-        codes, _ = pd.factorize(values[name], use_na_sentinel=True)
-        changed[1:] |= codes[1:] != codes[:-1]
+    changed = np.zeros(values.shape[1], dtype=np.int64)
+    changed[1:] = (values[:, 1:] != values[:, :-1]).any(axis=0)
     return changed

@@ -38,12 +38,17 @@ def explained_by_unit(
     candidates: tuple[Conversion, ...], before: Readings, now: Readings
 ) -> Conversion | None:
     """The conversion that explains the whole movement of a column, or None."""
+    if min(len(before), len(now)) < LEAST_ROWS:
+        return None
+    trusted = np.sort(before.values)
+    moved = _distance(trusted, now.values)
+    if moved <= MOVED:
+        return None  # no band makes it more: how far rows hang together need not be asked
     n, m = (_independent(part) for part in (before, now))
     if min(n, m) < LEAST_ROWS:
         return None
     band = math.sqrt(math.log(4 / SHIFT_ALPHA) / 2) * (1 / math.sqrt(n) + 1 / math.sqrt(m))
-    trusted = np.sort(before.values)
-    if _distance(trusted, now.values) - band <= MOVED:
+    if moved - band <= MOVED:
         return None
     left = {c: _distance(trusted, c.undo(now.values)) for c in candidates}
     best = min(left, key=lambda c: left[c])

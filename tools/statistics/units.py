@@ -78,7 +78,10 @@ def find_unit_change(
     now = Readings.of(current, column, time, key)
     if not len(now):
         return None
-    found = _by_marks(column, candidates, before, now) or _by_level(column, candidates, before, now)
+    past = marks(before.values) if len(before) else ()
+    found = _by_marks(column, candidates, before, now, past) or _by_level(
+        column, candidates, before, now, past
+    )
     return found if found or key is not None else _by_shape(column, candidates, before, now)
 
 
@@ -100,22 +103,21 @@ def _by_shape(
 
 
 def _by_marks(
-    column: str, candidates: tuple[Conversion, ...], before: Readings, now: Readings
+    column: str,
+    candidates: tuple[Conversion, ...],
+    before: Readings,
+    now: Readings,
+    past: tuple[Marks, ...],
 ) -> UnitChange | None:
     moments = now.moments(_MOMENTS)
     budget = SUPPORT_ALPHA / (2 * len(moments) * len(candidates))
-    lasting = _lasting_marks(before, now)
     best: UnitChange | None = None
-    for moment in moments:
+    for moment in _unsettled(moments, now, past):
         later = now.since(moment)
-        distinct = np.unique(later.values)
-        if lasting and all(
-            _still_hits(distinct, m.hit(distinct, _exact(distinct))) for m in lasting
-        ):
-            continue
         known = before + now.until(moment)
         if not len(known):
             continue
+        distinct = np.unique(later.values)
         places = decimals(distinct)
         for trusted in marks(known.values):
             seen = trusted.hit(distinct, _exact(distinct))
@@ -129,17 +131,27 @@ def _by_marks(
     return best
 
 
-def _lasting_marks(before: Readings, now: Readings) -> tuple[Marks, ...]:
-    """The marks of the trusted past, where the window's values leave its grid as it is.
+def _unsettled(
+    moments: list[np.datetime64], now: Readings, past: tuple[Marks, ...]
+) -> list[np.datetime64]:
+    """The moments since which values do not simply move along the marks of the trusted past.
 
-    Whatever part of the window is then added to the past, the grid stays and the support only
-    grows: values that hit these marks hit those too.
+    Where the window's values leave the past's grid as it is, whatever part of the window is added
+    to the past: the grid stays and the support only grows. Values that hit these marks hit those
+    too.
     """
-    if not len(before):
-        return ()
-    found, values = marks(before.values), np.unique(now.values)
-    is_grid = found[0].kind == "grid"
-    return found if is_grid and bool(found[0].hit(values, _exact(values)).all()) else ()
+    if not past or past[0].kind != "grid":
+        return moments
+    distinct, member = np.unique(now.values, return_inverse=True)
+    seen = [each.hit(distinct, _exact(distinct)) for each in past]
+    if not seen[0].all():
+        return moments
+    last = np.empty(len(distinct), dtype=now.times.dtype)
+    last[member] = now.times  # in the order of time: the last one stays
+    counts = (last >= np.array(moments)[:, None]) & (distinct != 0)
+    total = counts.sum(axis=1)
+    settled = np.all([3 * (counts & each).sum(axis=1) > total for each in seen], axis=0)
+    return [moment for moment, is_settled in zip(moments, settled, strict=True) if not is_settled]
 
 
 def _is_better(found: UnitChange, best: UnitChange | None) -> bool:
@@ -216,27 +228,31 @@ def _rounding(old: Floats, places: int, conversion: Conversion) -> Floats:
 
 
 def _by_level(
-    column: str, candidates: tuple[Conversion, ...], before: Readings, now: Readings
+    column: str,
+    candidates: tuple[Conversion, ...],
+    before: Readings,
+    now: Readings,
+    past: tuple[Marks, ...],
 ) -> UnitChange | None:
     if len(before) < _LEVEL_ROWS:
         return None
-    grid = marks(before.values)[0]
+    grid = past[0]
     few = grid.kind == "support" and 2 < len(grid.support) < _LEVEL_ROWS
     distinct = np.unique(now.values)
     is_moved_along = grid.kind == "grid" and _still_hits(
         distinct, grid.hit(distinct, _exact(distinct))
     )
+    jumps: dict[bool, _Jump] = {}
     for conversion in candidates:
-        samples = (before.values, now.values, conversion.undo(now.values))
-        trusted, raw, old = (_orders(v) for v in samples) if conversion.is_slip else samples
-        spreads = LEVEL_SPREADS
-        if not conversion.is_slip and few:
-            continue  # too few values to know how far they move
-        if not conversion.is_slip and grid.kind == "grid":
-            if is_moved_along:
-                continue
-            spreads = MARKED_SPREADS
-        if _is_explained(trusted, raw, old, spreads):
+        if not conversion.is_slip and (few or is_moved_along):
+            continue  # too few values to know how far they move, or they moved along their marks
+        is_marked = not conversion.is_slip and grid.kind == "grid"
+        spreads = MARKED_SPREADS if is_marked else LEVEL_SPREADS
+        scaled = _orders if conversion.is_slip else np.asarray
+        if conversion.is_slip not in jumps:
+            jumps[conversion.is_slip] = _Jump.of(scaled(before.values), scaled(now.values))
+        jump = jumps[conversion.is_slip]
+        if jump.is_wider(spreads) and jump.is_undone(scaled(conversion.undo(now.values))):
             return UnitChange(
                 column=column,
                 conversion=conversion,
@@ -262,11 +278,29 @@ def _orders(values: Floats) -> Floats:
     return np.asarray(np.log(values[values > 0]))
 
 
-def _is_explained(trusted: Floats, raw: Floats, old: Floats, spreads: float) -> bool:
-    if min(len(trusted), len(raw), len(old)) < _LEVEL_ROWS:
-        return False
-    expected = np.quantile(trusted, _LEVELS)
-    spread = float(np.std(trusted)) + 1e-9 * float(np.abs(expected).max())
-    moved = float(np.abs(np.quantile(raw, _LEVELS) - expected).mean())
-    left = float(np.abs(np.quantile(old, _LEVELS) - expected).mean())
-    return moved > spreads * spread and left < LEVEL_EXPLAINED * moved
+@dataclass(frozen=True)
+class _Jump:
+    """How far all quantiles of a column moved."""
+
+    expected: Floats
+    spread: float
+    moved: float
+    """0 where too few rows tell."""
+
+    @classmethod
+    def of(cls, trusted: Floats, raw: Floats) -> _Jump:
+        if min(len(trusted), len(raw)) < _LEVEL_ROWS:
+            return cls(np.empty(0), 0.0, 0.0)
+        expected = np.quantile(trusted, _LEVELS)
+        spread = float(np.std(trusted)) + 1e-9 * float(np.abs(expected).max())
+        return cls(expected, spread, float(np.abs(np.quantile(raw, _LEVELS) - expected).mean()))
+
+    def is_wider(self, spreads: float) -> bool:
+        return self.moved > spreads * self.spread
+
+    def is_undone(self, old: Floats) -> bool:
+        """Whether the inverse of a conversion takes the movement away."""
+        if len(old) < _LEVEL_ROWS:
+            return False
+        left = float(np.abs(np.quantile(old, _LEVELS) - self.expected).mean())
+        return left < LEVEL_EXPLAINED * self.moved
