@@ -15,12 +15,14 @@ from agents.data_validator.tools import (
 from agents.deployer.outage import RestartServing, ReviveFormer
 from agents.deployer.promotion import Promote, SwitchBack
 from agents.deployer.servers import DeployChallenger, RetireVersion, WithdrawChallenger
+from agents.deployer.shadowing import MirrorRequests, StopShadow
 from agents.deployer.shifting import AdvanceCanary, RollBack, StartCanary
 from agents.deployer.spares import StopSpareServers
 from agents.feature_engineer.skew import CheckTrainingServingSkew
 from agents.monitor.canary import JudgeCanary
 from agents.monitor.escalation import LeaveAlone
 from agents.monitor.probation import WatchProbation
+from agents.monitor.shadow import JudgeShadow
 from agents.trainer.retraining import retrain_full, retrain_recent
 
 
@@ -39,6 +41,9 @@ def all_tools() -> Mapping[str, Tool]:
         WithdrawChallenger(),
         RetireVersion(),
         StopSpareServers(),
+        MirrorRequests(),
+        JudgeShadow(),
+        StopShadow(),
         StartCanary(),
         AdvanceCanary(),
         RollBack(),

@@ -26,6 +26,7 @@ CHALLENGER = "challenger"
 SHARE = "challenger.percent"
 PROVED = "challenger.proved_percent"
 CANARY = "canary"
+SHADOW = "shadow"
 SKEW = "skew"
 CHAMPION = "champion"
 FORMER = "former"
@@ -52,6 +53,11 @@ VOCABULARY: dict[str, tuple[type, str]] = {
     SHARE: (int, "percent of the traffic that the route gives to the challenger"),
     PROVED: (int, "highest percent at which this challenger was proved not to harm"),
     CANARY: (str, "none | watching | harmful | undecided: what the present step came to"),
+    SHADOW: (
+        str,
+        "none | watching | passed | harmful | undecided: what the copies of requests came to that "
+        "the challenger answers before its first share",
+    ),
     SKEW: (str, "none | found: whether serving computes what training computed"),
     CHAMPION: (str, "settled | probation | broken: the champion since its promotion"),
     SPARES: (str, "none | idle: servers that mendloop started and nothing needs any more"),

@@ -14,6 +14,7 @@ from agents.facts import UNKNOWN
 from tools.alerts import Alert
 from tools.metrics import Reading
 from tools.registry import ModelVersion
+from tools.statistics.betting import RestartedBets
 from tools.statistics.canary import CanaryEvidence
 from tools.statistics.cohort import CohortProcess
 from tools.statistics.performance import LabelFreeEstimate, PerformanceProcess
@@ -64,6 +65,25 @@ class CanaryWatch(Value):
     """Event time up to which labels were counted for it."""
     scores: Judgement | None = None
     """What the predictions came to when the step was last judged, where they were asked."""
+
+
+class ShadowWatch(Value):
+    """The evidence about a challenger that answers copies of requests and no user."""
+
+    version: str
+    stable: ModelVersion
+    challenger: ModelVersion
+    """Both as the registry knew them when the copies began."""
+    percent: float
+    """Of the requests that are copied."""
+    outcome: str = "watching"
+    """``watching``, ``passed``, ``harmful`` or ``undecided``."""
+    evidence: CanaryEvidence = CanaryEvidence()
+    baseline: Reading | None = None
+    """Counters at the start of the stretch that is being counted."""
+    load: RestartedBets = RestartedBets()
+    """On the champion's own slow answers while copies are made."""
+    load_baseline: Reading | None = None
 
 
 class Probation(Value):
@@ -189,6 +209,7 @@ class TargetMemory(Value):
     drift: DriftWatch | None = None
     recomputed: Recomputed | None = None
     labels: LabelWatch | None = None
+    shadow: ShadowWatch | None = None
     canary: CanaryWatch | None = None
     probation: Probation | None = None
     skew: str = UNKNOWN

@@ -83,11 +83,12 @@ def look(
 ) -> Served:
     """One look at the world. Raises Unavailable when a part of it does not answer.
 
-    With ``memory`` of a canary under way, a registry that does not answer is no reason to look
-    away: what the canary began with stands in. ``aliases`` are those just read, None: read them.
+    With ``memory`` of a release under way, a registry that does not answer is no reason to look
+    away: what the canary, or the shadow, began with stands in. ``aliases`` are those just read,
+    None: read them.
     """
     name, serving = model.spec.model, model.spec.serving
-    watch = memory.canary if memory else None
+    watch = (memory.canary or memory.shadow) if memory else None
     is_registry_known = True
     try:
         champion, challenger, former = (

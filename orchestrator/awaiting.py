@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from agents.facts import CANARY, CHALLENGER, SHARE, UNKNOWN
+from agents.contract import Verification
+from agents.facts import CANARY, CHALLENGER, SHADOW, SHARE, UNKNOWN, Scalar
 from agents.monitor.canary import keep_watching
+from agents.monitor.shadow import keep_judging
 from orchestrator import asking, reporting
 from orchestrator.journal import kinds
 from orchestrator.journal.payloads import EvidenceJudged
@@ -49,12 +52,19 @@ def unasked(state: State, session: Session, step: StepRecord) -> State:
 
 
 def watch_on(state: State, session: Session) -> None:
-    """A canary whose step is proved keeps its traffic while it waits: harm must still be seen."""
-    try:
-        found = keep_watching(session.desk, session.model, session.memory)
-    except MendloopError:
-        return  # unknown, and looked at again at the next tick
-    if found is None or found.memory is None:
+    """What is proved keeps its traffic, or its copies, while it waits: harm must still be seen."""
+    for source, look_again in (
+        ("monitor.judge_canary", keep_watching),
+        ("monitor.judge_shadow", keep_judging),
+    ):
+        with suppress(MendloopError):  # unknown, and looked at again at the next tick
+            found = look_again(session.desk, session.model, session.memory)
+            if found is not None:
+                _write(state, session, found, source)
+
+
+def _write(state: State, session: Session, found: Verification, source: str) -> None:
+    if found.memory is None:
         return
     lines: list[Line] = []
     if found.facts:
@@ -67,7 +77,7 @@ def watch_on(state: State, session: Session) -> None:
         )
         lines.append((kinds.EVIDENCE_JUDGED, "monitor", judged))
     session.remember(found.memory, lines, incident=state["incident"])
-    session.learn(found.facts, source="monitor.judge_canary")
+    session.learn(found.facts, source=source)
 
 
 def must_go_back(session: Session) -> bool:
@@ -76,20 +86,27 @@ def must_go_back(session: Session) -> bool:
 
 
 def is_half_way(session: Session) -> bool:
-    """Whether a challenger has traffic, or was refused and is not taken down yet."""
+    """Whether a challenger has traffic or copies of it, or was refused and is not taken down."""
     facts = session.state.values()
-    return facts[SHARE] not in (0, UNKNOWN) or facts[CHALLENGER] == "refused"
+    has_copies = facts[SHADOW] not in ("none", UNKNOWN)
+    return facts[SHARE] not in (0, UNKNOWN) or has_copies or facts[CHALLENGER] == "refused"
 
 
 def end_canary(state: State, session: Session) -> None:
-    """Traffic that nobody may or can judge any more is undecided, and goes back."""
-    watch = session.memory.canary
-    if watch is None or watch.outcome != "watching":
+    """Traffic, or copies of it, that nobody may or can judge any more is undecided and ends."""
+    canary, shadow = session.memory.canary, session.memory.shadow
+    memory, facts = session.memory, dict[str, Scalar]()
+    if canary is not None and canary.outcome == "watching":
+        ended = canary.model_copy(update={"outcome": "undecided"})
+        memory, facts = memory.model_copy(update={"canary": ended}), {CANARY: "undecided"}
+    if shadow is not None and session.state.value(SHADOW) in ("watching", "passed"):
+        over = shadow.model_copy(update={"outcome": "undecided"})
+        memory = memory.model_copy(update={"shadow": over})
+        facts[SHADOW] = "undecided"
+    if not facts:
         return
-    ended = watch.model_copy(update={"outcome": "undecided"})
-    memory = session.memory.model_copy(update={"canary": ended})
     session.remember(memory, [], incident=state["incident"])
-    session.learn({CANARY: "undecided"}, source="orchestrator.plan")
+    session.learn(facts, source="orchestrator.plan")
 
 
 def sleep(state: State, session: Session, reason: str, *, because: str) -> State:

@@ -13,6 +13,7 @@ from agents.facts import (
     QUALITY,
     QUARANTINE,
     SERVICE,
+    SHADOW,
     SHARE,
     SPARES,
     UNKNOWN,
@@ -53,6 +54,7 @@ _TIDY = (
     is_(CHALLENGER, "none"),
     is_(SHARE, 0),
     is_(CANARY, "none"),
+    is_(SHADOW, "none", UNKNOWN),
     is_(CHAMPION, "settled"),
     is_(FORMER, "none"),
     is_(SPARES, "none", UNKNOWN),
@@ -84,6 +86,7 @@ RELEASE_DECIDED = Goal(
     broken_when=(
         is_(CHALLENGER, "registered", "ready", "refused"),
         is_(CANARY, "watching", "harmful", "undecided"),
+        is_(SHADOW, "watching", "passed", "harmful", "undecided"),
         is_(CHAMPION, "probation", "broken"),
         is_(FORMER, "warm"),
         is_(SPARES, "idle"),

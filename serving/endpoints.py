@@ -50,9 +50,11 @@ class _Endpoint(ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = time.perf_counter()
-        request_id = Headers(scope=scope).get("x-request-id") or str(uuid.uuid4())
+        headers = Headers(scope=scope)
+        request_id = headers.get("x-request-id") or str(uuid.uuid4())
+        is_copy = _is_copy(headers.get("host", ""))
         try:
-            status, body = await self._respond(request_id, receive)
+            status, body = await self._respond(request_id, receive, is_copy=is_copy)
         except _Gone:
             return
         self._server.instruments.observe(self.path, status, time.perf_counter() - start)
@@ -65,12 +67,14 @@ class _Endpoint(ABC):
         )
         await send({"type": "http.response.body", "body": body})
 
-    async def _respond(self, request_id: str, receive: Receive) -> tuple[int, bytes]:
+    async def _respond(
+        self, request_id: str, receive: Receive, *, is_copy: bool
+    ) -> tuple[int, bytes]:
         try:
             if not _REQUEST_ID.match(request_id):
                 raise RequestRefused([_wrong_id(request_id)])
             body = await _read_body(receive, self.max_bytes)
-            return HTTPStatus.OK, (await self.answer(request_id, body)).encode()
+            return HTTPStatus.OK, (await self.answer(request_id, body, is_copy=is_copy)).encode()
         except RequestRefused as error:
             return HTTPStatus.UNPROCESSABLE_ENTITY, error_body(error.errors)
         except _TooLarge:
@@ -83,7 +87,7 @@ class _Endpoint(ABC):
             return _failed(HTTPStatus.SERVICE_UNAVAILABLE, "(model)", "a free model", str(error))
 
     @abstractmethod
-    async def answer(self, request_id: str, body: bytes) -> str:
+    async def answer(self, request_id: str, body: bytes, *, is_copy: bool) -> str:
         """The JSON answer to a body. Raises RequestRefused, PredictionFailed or Unavailable."""
 
     def _answer_of(self, request_id: str, probability: float) -> str:
@@ -111,9 +115,9 @@ class PredictRow(_Endpoint):
     path = "/predict"
     max_bytes = _ROW_BYTES
 
-    async def answer(self, request_id: str, body: bytes) -> str:
+    async def answer(self, request_id: str, body: bytes, *, is_copy: bool) -> str:
         row = self._server.reader.row(body)
-        [probability] = await self._server.answer([row], [request_id])
+        [probability] = await self._server.answer([row], [request_id], is_copy=is_copy)
         return self._answer_of(request_id, probability)
 
 
@@ -123,10 +127,10 @@ class PredictBatch(_Endpoint):
     path = "/predict/batch"
     max_bytes = _BATCH_BYTES
 
-    async def answer(self, request_id: str, body: bytes) -> str:
+    async def answer(self, request_id: str, body: bytes, *, is_copy: bool) -> str:
         rows, given = self._server.reader.batch(body)
         ids = given or _numbered(request_id, rows)
-        probabilities = await self._server.answer(rows, ids)
+        probabilities = await self._server.answer(rows, ids, is_copy=is_copy)
         answers = map(self._answer_of, ids, probabilities)
         return f'{{"predictions":[{",".join(answers)}]}}'
 
@@ -138,6 +142,12 @@ def error_body(errors: Sequence[FieldError]) -> bytes:
 
 def _failed(status: int, field: str, expected: str, got: str) -> tuple[int, bytes]:
     return status, error_body([FieldError(field=field, expected=expected, got=got)])
+
+
+def _is_copy(host: str) -> bool:
+    """Whether the request is a copy of one that another version answers: Envoy, and so Istio, says
+    so in the host (https://www.envoyproxy.io/docs, ``request_mirror_policies``)."""
+    return host.partition(":")[0].endswith("-shadow")
 
 
 def _wrong_id(request_id: str) -> FieldError:

@@ -39,6 +39,11 @@ class Instruments:
         self.predictions = Counter(
             "mendloop_serving_predictions", "Rows answered", registry=self._registry
         )
+        self.copies = Counter(
+            "mendloop_serving_copies_answered",
+            "Rows of copied requests answered to nobody, as a shadow",
+            registry=self._registry,
+        )
         self.failures = Counter(
             "mendloop_serving_prediction_failures",
             "Requests that the model failed to answer",

@@ -15,13 +15,13 @@ from serving import config_file
 from serving.batcher import ROWS_PER_CALL, Batcher, PredictionFailed
 from serving.config_file import ConfigFile
 from serving.instruments import Instruments
-from serving.log_sinks import DatabaseSink
+from serving.log_sinks import DatabaseSink, LogSink
 from serving.log_writer import LogEntry, LogStatus, LogWriter
 from serving.model import Load, warm_up_row
 from serving.requests import RequestReader, Row
 from serving.worker import Worker
 from tools.errors import MendloopError, Unavailable
-from tools.log_parts import feature_types, prediction_schema
+from tools.log_parts import feature_types, prediction_schema, shadow_folder, shadow_of
 from tools.schema import FeatureSchema
 from tools.values import Value
 from tools.workloads import ServingConfig
@@ -64,17 +64,9 @@ class ModelServer:
         self._load = load
         self._batcher: Batcher | None = None
         self._config = ConfigFile(settings.config_file, schema)
-        columns = prediction_schema(feature_types(schema))
-        self._writer = LogWriter(
-            settings.log
-            if isinstance(settings.log, Path)
-            else DatabaseSink(settings.log, settings.target, columns),
-            columns,
-            version=settings.version,
-            rows_per_part=settings.log_rows_per_part,
-            flush_s=settings.log_flush_s,
-            bound=settings.log_bound,
-        )
+        self._writer = self._log_of(settings.target)
+        self._copies: LogWriter | None = None
+        """Writes what copies of requests were answered; from the first of them on."""
         self._tasks: list[asyncio.Task[None]] = []
         self.instruments.watch_log(self._writer.status)
         self.instruments.watch_info(self._info)
@@ -113,13 +105,18 @@ class ModelServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._batcher is not None:
             self._batcher.close()
+        if self._copies is not None:
+            await asyncio.to_thread(self._copies.close)
         return await asyncio.to_thread(self._writer.close)
 
-    async def answer(self, rows: Sequence[Row], request_ids: Sequence[str]) -> list[float]:
+    async def answer(
+        self, rows: Sequence[Row], request_ids: Sequence[str], *, is_copy: bool = False
+    ) -> list[float]:
         """One probability per row, logged before it is answered.
 
-        Raises PredictionFailed when the model failed, Unavailable when it is not ready or too
-        busy; then nothing is logged.
+        ``is_copy``: another version answers the caller, and this answer is thrown away; it is
+        logged apart. Raises PredictionFailed when the model failed, Unavailable when it is not
+        ready or too busy; then nothing is logged.
         """
         if self._batcher is None:
             raise Unavailable("the model is still loading")
@@ -128,7 +125,8 @@ class ModelServer:
         probabilities = await self._predict(self._batcher, served)
         now = datetime.now(UTC).replace(tzinfo=None)
         time_column = self.schema.time_column
-        self._writer.append(
+        writer = self._log_of_copies() if is_copy else self._writer
+        writer.append(
             [
                 LogEntry(request_id, row[time_column], probability, masked, now, row)
                 for request_id, row, probability in zip(
@@ -136,7 +134,7 @@ class ModelServer:
                 )
             ]
         )
-        self.instruments.predictions.inc(len(rows))
+        (self.instruments.copies if is_copy else self.instruments.predictions).inc(len(rows))
         return probabilities
 
     async def _predict(self, batcher: Batcher, rows: Sequence[Row]) -> list[float]:
@@ -151,6 +149,27 @@ class ModelServer:
             self.instruments.failures.inc()
             log.error("prediction.failed", reason=str(error))
             raise
+
+    def _log_of(self, target: str, *, is_shadow: bool = False) -> LogWriter:
+        settings, columns = self.settings, prediction_schema(feature_types(self.schema))
+        if isinstance(settings.log, Path):
+            sink: Path | LogSink = shadow_folder(settings.log) if is_shadow else settings.log
+        else:
+            sink = DatabaseSink(settings.log, target, columns)
+        return LogWriter(
+            sink,
+            columns,
+            version=settings.version,
+            rows_per_part=settings.log_rows_per_part,
+            flush_s=settings.log_flush_s,
+            bound=settings.log_bound,
+        )
+
+    def _log_of_copies(self) -> LogWriter:
+        if self._copies is None:
+            self._copies = self._log_of(shadow_of(self.settings.target), is_shadow=True)
+            self._copies.start()
+        return self._copies
 
     async def _become_ready(self) -> None:
         try:

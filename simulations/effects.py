@@ -33,12 +33,23 @@ class Standing:
     masked: Mapping[str, tuple[str, ...]]
     shares: Mapping[str, int]
     """Version to percent, as the document says it."""
+    mirror: str = ""
+    """Version that copies of requests go to."""
     receipt: str = ""
     """Key of the last write of the route."""
     is_edited: bool = False
     """Whether somebody else wrote the weights last."""
     servable: frozenset[str] = frozenset()
     """Versions whose gates passed and whose server answers."""
+
+    gated: frozenset[str] = frozenset()
+    """Versions whose gates passed."""
+
+    @property
+    def route(self) -> str:
+        """Shares and copies, in words."""
+        copies = f", copies to {self.mirror}" if self.mirror else ""
+        return f"{dict(self.shares)}{copies}"
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,8 @@ def changes(before: Standing, after: Standing) -> list[Effect]:
                 key = str(new.get(name, "")) if kind == "servers" else ""
                 was, is_ = str(old.get(name, "")), str(new.get(name, ""))
                 found.append(Effect(what=f"{kind} {name}", before=was, after=is_, key=key))
-    if before.shares != after.shares:
-        route = Effect("route", str(dict(before.shares)), str(dict(after.shares)), after.receipt)
-        found.append(route)
+    if (before.shares, before.mirror) != (after.shares, after.mirror):
+        found.append(Effect("route", before.route, after.route, after.receipt))
     return found
 
 
@@ -98,10 +108,20 @@ class Ledger:
         for version, share in standing.shares.items():
             if share and version not in standing.servable:
                 self.broken.append(f"version {version} is not servable and gets {share} %")
+        if standing.mirror and not standing.is_edited and not self._is_a_persons(standing):
+            self._check_copies(standing)
         settled = {standing.aliases.get("champion"), standing.aliases.get("former")}
         share = sum(p for v, p in standing.shares.items() if v not in settled)
         if share and not standing.is_edited and not self._is_a_persons(standing):
             self.check_candidate(share)
+
+    def _check_copies(self, standing: Standing) -> None:
+        """A version that gets copies is gated, and an open incident looks after them."""
+        if standing.mirror not in standing.gated:
+            self.broken.append(f"version {standing.mirror} is not gated and gets copies")
+        told = self.journal.events(target=self.document.target, kinds=LIFE)
+        if not any(i.status in ("open", "waiting") for i in fold_incidents(told)):
+            self.broken.append(f"version {standing.mirror} gets copies and no incident is open")
 
     def _is_a_persons(self, standing: Standing) -> bool:
         """Whether a person has the target in hand, or handed it back with this very split."""

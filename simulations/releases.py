@@ -32,6 +32,8 @@ class Release:
     """False: its server never gets ready."""
     skew: float = 0.0
     """How far its server's probabilities are from those of its artifact."""
+    strain: float = 0.0
+    """Share of all calls that gets slow while it answers copies of them."""
 
 
 @dataclass

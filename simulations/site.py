@@ -148,6 +148,7 @@ class Site:
             errors, slow = errors + share * failed, slow + share * late
             loss += share * self.excess(version, behaviour, (rows.start + rows.stop) // 2)
             self._log(version, behaviour, rows, chosen == index)
+        self._copy(requests, middle, rng)
         self.answered.until = rows.stop
         self.moments.append(Moment(from_s, until_s, requests, errors, slow, loss, split))
 
@@ -162,6 +163,22 @@ class Site:
         slow = int(rng.binomial(count - errors, behaviour.slow))
         self.world.metrics.count(self.target, version, count, errors=errors, slow=slow)
         return behaviour.errors, (1 - behaviour.errors) * behaviour.slow
+
+    def _copy(self, requests: int, at_s: float, rng: np.random.Generator) -> None:
+        """Count what a shadow made of copies; no user meets any of it."""
+        found = self.world.traffic.in_force(*self.route)
+        host = self.document.spec.serving.host
+        mirror = read_state(found, host).split.mirror if found else None
+        if mirror is None:
+            return
+        copies, behaviour = round(requests * mirror.percent / 100), Behaviour(errors=1.0)
+        if self.world.workloads.answers(self.target, mirror.version):
+            behaviour = self.behaviour(mirror.version, at_s)
+        errors = int(rng.binomial(copies, behaviour.errors))
+        slow = int(rng.binomial(copies - errors, behaviour.slow))
+        self.world.metrics.count(
+            self.target, mirror.version, copies, errors=errors, slow=slow, mirrored=True
+        )
 
     def _masked(self, version: str) -> tuple[str, ...]:
         return self.world.workloads.read(self.target, version).config.masked
@@ -197,9 +214,11 @@ class Site:
                 servers={version: server.key for version, server in servers.items()},
                 masked={version: server.config.masked for version, server in servers.items()},
                 shares=dict(route.split.shares),
+                mirror=route.split.mirror.version if route.split.mirror else "",
                 receipt=route.receipt,
                 is_edited=bool(route.edited),
                 servable=frozenset(gated & up),
+                gated=frozenset(gated),
             )
 
     def notice(self) -> list[Effect]:

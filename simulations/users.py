@@ -17,6 +17,8 @@ from simulations.population import Logistic, Parcels
 from simulations.prediction_log import InMemoryPredictionLog
 from simulations.releases import Release
 from simulations.workloads import MemoryWorkloads
+from tools.log_parts import shadow_of
+from tools.routing import Mirror
 
 Split = Mapping[str, int]
 """Version to percent."""
@@ -50,14 +52,19 @@ class Users:
             )
             self.log.append_labels(self.target, labels.dropna(subset=["label"]))
 
-    def load(self, requests: int, split: Split, *, seed: Sequence[int]) -> None:
-        """Let the calls of a while meet errors and slow answers, and count them."""
+    def load(
+        self, requests: int, split: Split, *, seed: Sequence[int], strain: float = 0.0
+    ) -> None:
+        """Let the calls of a while meet errors and slow answers, and count them.
+
+        ``strain``: share of them that is slow because others use up what all share.
+        """
         rng = np.random.default_rng(seed)
         counts = rng.multinomial(requests, [p / 100 for p in split.values()])
         for version, count in zip(split, (int(n) for n in counts), strict=True):
             release = self.made[version]
             errors = int(rng.binomial(count, release.error_rate))
-            slow = int(rng.binomial(count - errors, release.slow_rate))
+            slow = int(rng.binomial(count - errors, min(1.0, release.slow_rate + strain)))
             missing = int(rng.binomial(count - errors, release.missing_rate))
             if not self.workloads.answers(self.target, version):
                 self.failed[""] = self.failed.get("", 0) + count
@@ -67,6 +74,26 @@ class Users:
             )
             self.answered[version] = self.answered.get(version, 0) + count
             self.failed[version] = self.failed.get(version, 0) + errors
+
+    def copy(self, parcels: Parcels, mirror: Mirror, *, seed: Sequence[int]) -> None:
+        """Let a version answer copies of them too; nobody gets its answers."""
+        rng = np.random.default_rng(seed)
+        chosen = parcels.arrived[rng.random(len(parcels.arrived)) < mirror.percent / 100]
+        if len(chosen) and self.workloads.answers(self.target, mirror.version):
+            self.log.append_predictions(
+                shadow_of(self.target), self._served(chosen, mirror.version)
+            )
+
+    def load_copies(self, requests: int, mirror: Mirror, *, seed: Sequence[int]) -> None:
+        """Count the copies of a while, which meet what a version's own calls would."""
+        rng, release = np.random.default_rng(seed), self.made[mirror.version]
+        errors = int(rng.binomial(requests, release.error_rate))
+        slow = int(rng.binomial(requests - errors, release.slow_rate))
+        if not self.workloads.answers(self.target, mirror.version):
+            errors, slow = requests, 0
+        self.metrics.count(
+            self.target, mirror.version, requests, errors=errors, slow=slow, mirrored=True
+        )
 
     def _served(self, rows: pd.DataFrame, version: str) -> pd.DataFrame:
         release = self.made[version]

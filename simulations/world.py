@@ -33,7 +33,7 @@ from simulations.workloads import MemoryWorkloads
 from tools.alerts import Alerts
 from tools.managed_model import ManagedModel
 from tools.registry import CHALLENGER, CHAMPION
-from tools.routing import read_state
+from tools.routing import Mirror, read_state
 from tools.traffic import RouteDocument
 from tools.virtual_service import virtual_service
 from tools.workloads import ServerRequest
@@ -138,7 +138,14 @@ class World:
                 self.users.ask(parcels, split, self.truth, seed=[self._seed, 3, self._steps])
                 self.event_time += timedelta(hours=hours)
             requests = round(self._requests_per_s * seconds)
-            self.users.load(requests, split, seed=[self._seed, 4, self._steps])
+            mirror = self._mirror_in_force()
+            strain = self.foundry.made[mirror.version].strain if mirror else 0.0
+            self.users.load(requests, split, seed=[self._seed, 4, self._steps], strain=strain)
+            if mirror is not None:
+                if hours:
+                    self.users.copy(parcels, mirror, seed=[self._seed, 5, self._steps])
+                copies = round(requests * mirror.percent / 100)
+                self.users.load_copies(copies, mirror, seed=[self._seed, 6, self._steps])
             self.clock.advance(timedelta(seconds=seconds))
             self.runs.settle()
             self._standing = self.standing()
@@ -148,6 +155,11 @@ class World:
         """Version to percent, by the data plane."""
         found = self.traffic.in_force(*self._route)
         return _shares(found, self.document) if found else {}
+
+    def _mirror_in_force(self) -> Mirror | None:
+        found = self.traffic.in_force(*self._route)
+        host = self.document.spec.serving.host
+        return read_state(found, host).split.mirror if found else None
 
     def standing(self) -> Standing:
         """What the target consists of now."""
@@ -165,9 +177,11 @@ class World:
                 servers={version: server.key for version, server in servers.items()},
                 masked={version: server.config.masked for version, server in servers.items()},
                 shares=dict(route.split.shares),
+                mirror=route.split.mirror.version if route.split.mirror else "",
                 receipt=route.receipt,
                 is_edited=bool(route.edited),
                 servable=frozenset(gated & up),
+                gated=frozenset(gated),
             )
 
     def edit_route(self, shares: dict[str, int]) -> None:

@@ -42,14 +42,29 @@ LABEL_FIELDS: Mapping[str, pa.DataType] = {
 RESERVED = frozenset(PREDICTION_FIELDS) | frozenset(LABEL_FIELDS)
 """Names that a feature may not have (in any spelling of case: query engines ignore it)."""
 
-TARGET_NAME = re.compile(r"[a-z0-9][-a-z0-9]{0,62}/[a-z0-9][-a-z0-9]{0,62}")
+SHADOW = "shadow"
+TARGET_NAME = re.compile(rf"[a-z0-9][-a-z0-9]{{0,62}}/[a-z0-9][-a-z0-9]{{0,62}}(\.{SHADOW})?")
+
+
+def shadow_of(target: str) -> str:
+    """The name under which answers to copies of the target's requests are logged.
+
+    A log of their own: no user got them, so nothing that judges what was served may read them.
+    """
+    return f"{target}.{SHADOW}"
 
 
 def target_folder(root: Path, target: str) -> Path:
     """The folder of one target's parts below ``root``. Raises Invalid on a malformed target."""
     if not TARGET_NAME.fullmatch(target):
         raise Invalid(f"expected namespace/name, got {target!r}", field="target")
-    return root / target
+    served, is_shadow, _ = target.partition(f".{SHADOW}")
+    return shadow_folder(root / served) if is_shadow else root / served
+
+
+def shadow_folder(folder: Path) -> Path:
+    """Where answers to copies are logged beside those in a target's ``folder``."""
+    return folder / SHADOW
 
 
 def prediction_schema(features: Mapping[str, pa.DataType]) -> pa.Schema:

@@ -1,55 +1,22 @@
 """``kind: ManagedModel``: everything mendloop may assume about one model it keeps healthy.
 
-Durations are written ``90s``, ``30m``, ``12h``, ``14d``. Event time rules windows, label delays and
+Durations are written as ``tools/durations.py`` says. Event time rules windows, label delays and
 probation; the wall clock rules deadlines.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
+from tools.durations import Duration as Duration
+from tools.rollout import Rollout as Rollout
+from tools.rollout import Shadow as Shadow
 from tools.schema import DocumentValue, FeatureSchema
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
-
-
-def _parse_duration(value: Any) -> Any:
-    if isinstance(value, str):
-        match = _DURATION.match(value)
-        if match is None:
-            raise ValueError(f"expected a duration such as 90s, 30m, 12h or 14d, got {value!r}")
-        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
-    if isinstance(value, int | float):
-        raise ValueError(f"expected a duration with its unit such as 90s or 14d, got {value!r}")
-    return value
-
-
-def _format_duration(value: timedelta) -> str:
-    return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_parse_duration),
-    PlainSerializer(_format_duration),
-    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern}),
-]
-
 
 Rung = Literal["observe", "propose", "approve", "auto"]
 """How much mendloop may do by itself, least first."""
@@ -134,31 +101,6 @@ class Serving(DocumentValue):
     max_slow_rate: float = Field(default=0.1, gt=0, lt=1)
     """The same of requests slower than the objective; a restart cures no load, so this only takes
     back a version on probation, or calls a person."""
-
-
-class Rollout(DocumentValue):
-    """How a challenger earns its traffic."""
-
-    steps_percent: tuple[int, ...] = (5, 25, 50, 100)
-    step_deadline: Duration = timedelta(minutes=5)
-    """Wall clock without a decision after which the canary is undone."""
-    harm_budget: float = Field(default=0.005, gt=0, lt=1)
-    """Most extra bad answers (errors, slow, or without a prediction), as a share of *all* requests,
-    that a step may risk: the margin of a step is this divided by its traffic share."""
-    max_score_shift: float = Field(default=0.5, gt=0, le=1)
-    """Kolmogorov distance between the scores of both versions from which a canary counts as
-    harmful: a retrained model may move scores, one that moves half of them past some value is
-    another model."""
-    probation: Duration = timedelta(days=14)
-    """Event time for which the former champion stays warm after a promotion."""
-
-    @field_validator("steps_percent")
-    @classmethod
-    def _rising_to_100(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
-        rising = all(a < b for a, b in itertools.pairwise(steps))
-        if not steps or not rising or steps[0] < 1 or steps[-1] != 100:
-            raise ValueError("expected rising percentages that end at 100, such as [5, 25, 100]")
-        return steps
 
 
 class EvidenceRules(DocumentValue):

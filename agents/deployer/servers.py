@@ -9,6 +9,7 @@ from agents.facts import (
     CHAMPION,
     FORMER,
     PROVED,
+    SHADOW,
     SHARE,
     SKEW,
     UNKNOWN,
@@ -108,7 +109,11 @@ class WithdrawChallenger:
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
         return (
             self.contract.operation(
-                requires=(is_(CHALLENGER, "refused"), is_(SHARE, 0)),
+                requires=(
+                    is_(CHALLENGER, "refused"),
+                    is_(SHARE, 0),
+                    is_(SHADOW, "none", UNKNOWN),
+                ),
                 achieves={CHALLENGER: "none", CANARY: "none", PROVED: 0, SKEW: UNKNOWN},
                 cost=Cost(minutes=0.5),
             ),
@@ -131,6 +136,7 @@ class WithdrawChallenger:
             memory=memory.model_copy(
                 update={
                     "canary": None,
+                    "shadow": None,
                     "skew": UNKNOWN,
                     "refused": _with(memory.refused, challenger.version),
                 }
@@ -204,6 +210,9 @@ def _must_be_idle(served: Served, version: ModelVersion) -> None:
         raise Refused(
             f"version {version.version} still gets {percent} % of the traffic; roll back first"
         )
+    mirror = served.split.mirror
+    if mirror is not None and mirror.version == version.version:
+        raise Refused(f"version {version.version} still gets copies of requests; end them first")
 
 
 def _send_back(version: ModelVersion, memory: TargetMemory, detail: str) -> Verification:

@@ -13,7 +13,18 @@ from agents.contract import (
     Verification,
     is_,
 )
-from agents.facts import CANARY, CHALLENGER, FORMER, PROVED, SERVICE, SHARE, SKEW, UNKNOWN
+from agents.facts import (
+    CANARY,
+    CHALLENGER,
+    FORMER,
+    PROVED,
+    SERVICE,
+    SHADOW,
+    SHARE,
+    SKEW,
+    UNKNOWN,
+    Scalar,
+)
 from agents.memory import CanaryWatch, TargetMemory
 from agents.ports import Desk
 from agents.served import Served, look
@@ -46,14 +57,19 @@ class StartCanary:
 
     def operations(self, model: ManagedModel) -> tuple[Operation, ...]:
         first = model.spec.rollout.steps_percent[0]
+        has_shadow = model.spec.rollout.shadow is not None
         ready = (
             is_(CHALLENGER, "ready"),
             is_(SHARE, 0),
             is_(CANARY, "none"),
             # A second promotion would overwrite who was champion before the first.
             is_(FORMER, "none"),
+            is_(SHADOW, "passed")
+            if has_shadow
+            else is_(SHADOW, "none", "watching", "passed", UNKNOWN),
         )
-        return (_operation(self.contract, first, ready),)
+        # Its first share is the end of the copies: one write does both.
+        return (_operation(self.contract, first, ready, {SHADOW: "none"}),)
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
         return _raise_share(desk, call, memory)
@@ -131,7 +147,7 @@ class RollBack:
         served = look(desk, call.model, memory)
         champion = served.must_champion()
         target = TrafficSplit.all_to(champion.version)
-        _shift(desk, call, target, expect=None)
+        shift(desk, call, target, expect=None)
         refused = memory.refused
         if memory.canary is not None and memory.canary.version not in refused:
             refused = (*refused, memory.canary.version)
@@ -140,7 +156,9 @@ class RollBack:
             detail=f"all traffic goes to version {champion.version}",
             before=dict(served.split.shares),
             after={champion.version: 100},
-            memory=memory.model_copy(update={"refused": refused, "canary": None, "skew": UNKNOWN}),
+            memory=memory.model_copy(
+                update={"refused": refused, "canary": None, "shadow": None, "skew": UNKNOWN}
+            ),
         )
 
     def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
@@ -148,14 +166,19 @@ class RollBack:
         champion = served.must_champion()
         if served.percent(champion.version) != 100:
             return Verification(holds=Holds.BROKEN, detail=f"the route says {served.split}")
-        return _applied(desk, call, f"all traffic goes to version {champion.version}")
+        return applied(desk, call, f"all traffic goes to version {champion.version}")
 
 
-def _operation(contract: Contract, percent: int, requires: tuple[Condition, ...]) -> Operation:
+def _operation(
+    contract: Contract,
+    percent: int,
+    requires: tuple[Condition, ...],
+    besides: dict[str, Scalar] | None = None,
+) -> Operation:
     return contract.operation(
         arguments={"percent": percent},
         requires=requires,
-        achieves={SHARE: percent, CANARY: "watching"},
+        achieves={SHARE: percent, CANARY: "watching", **(besides or {})},
         cost=Cost(minutes=0.2, risk=percent / 1000),
     )
 
@@ -165,19 +188,26 @@ def _raise_share(desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
     percent = int(call.operation.arguments["percent"])
     served = look(desk, call.model)
     champion, challenger = served.must_champion(), served.must_challenger()
-    _must_be_servable(served, champion)
-    _must_be_servable(served, challenger)
+    must_be_servable(served, champion)
+    must_be_servable(served, challenger)
     split = split_at(champion, challenger, percent)
     already = served.split == split
     if not already:
         expect = split_at(champion, challenger, before_each_step(call.model)[percent])
-        _shift(desk, call, split, expect=expect)
+        if memory.shadow is not None and memory.shadow.version == challenger.version:
+            expect = expect.model_copy(update={"mirror": served.split.mirror})
+        shift(desk, call, split, expect=expect)
     return Receipt(
         already=already,
         detail=f"version {challenger.version} gets {percent} % of the traffic",
         before=dict(served.split.shares),
         after=dict(split.shares),
-        memory=memory.model_copy(update={"canary": _watch(memory, champion, challenger, percent)}),
+        memory=memory.model_copy(
+            update={
+                "canary": _watch(memory, champion, challenger, percent),
+                "shadow": None,
+            }
+        ),
     )
 
 
@@ -187,7 +217,8 @@ def split_at(champion: ModelVersion, challenger: ModelVersion, percent: int) -> 
     return TrafficSplit(shares=weights)
 
 
-def _must_be_servable(served: Served, version: ModelVersion) -> None:
+def must_be_servable(served: Served, version: ModelVersion) -> None:
+    """Raise Refused unless it is gated and its server is ready with the registered artifact."""
     if not version.gates_passed:
         raise Refused(f"version {version.version} has not passed its gates; it takes no traffic")
     if not served.is_ready(version):
@@ -205,19 +236,20 @@ def _watch(
         return CanaryWatch(
             version=challenger.version,
             percent=percent,
-            stable=_in_short(champion),
-            challenger=_in_short(challenger),
+            stable=in_short(champion),
+            challenger=in_short(challenger),
             evidence=CanaryEvidence(),
         )
     return watch.model_copy(update={"percent": percent, "baseline": None})
 
 
-def _in_short(version: ModelVersion) -> ModelVersion:
+def in_short(version: ModelVersion) -> ModelVersion:
     """Without its reference profile: memory is written at every look and has to stay small."""
     return version.model_copy(update={"reference": {}})
 
 
-def _shift(desk: Desk, call: Call, split: TrafficSplit, *, expect: TrafficSplit | None) -> None:
+def shift(desk: Desk, call: Call, split: TrafficSplit, *, expect: TrafficSplit | None) -> None:
+    """Write the target's split under the call's key and token; raises like ``Router.shift``."""
     serving = call.model.spec.serving
     Router(desk.traffic).shift(
         call.model.metadata.namespace,
@@ -239,10 +271,11 @@ def _share_applied(desk: Desk, call: Call) -> Verification:
             holds=Holds.BROKEN,
             detail=f"the route says {served.split}, expected {percent} %",
         )
-    return _applied(desk, call, f"version {challenger.version} gets {percent} %")
+    return applied(desk, call, f"version {challenger.version} gets {percent} %")
 
 
-def _applied(desk: Desk, call: Call, detail: str) -> Verification:
+def applied(desk: Desk, call: Call, detail: str) -> Verification:
+    """HOLDS once the data plane routes by what the document says; UNKNOWN until then."""
     serving = call.model.spec.serving
     namespace = call.model.metadata.namespace
     router = Router(desk.traffic)

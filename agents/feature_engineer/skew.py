@@ -80,9 +80,14 @@ class CheckTrainingServingSkew:
                 )
 
 
-def judge_skew(desk: Desk, model: ManagedModel, version: ModelVersion) -> Judgement:
-    """Whether the version's newest logged answers are what its registered artifact computes."""
-    served = _served_rows(desk, model, version.version)
+def judge_skew(
+    desk: Desk, model: ManagedModel, version: ModelVersion, *, log: str = ""
+) -> Judgement:
+    """Whether the version's newest logged answers are what its registered artifact computes.
+
+    ``log``: where they are logged; empty: with what was served.
+    """
+    served = _served_rows(desk, model, version.version, log or model.target)
     if len(served) < ROWS:
         reason = f"{len(served)} of {ROWS} served rows are logged"
         return Judgement(verdict=Verdict.UNKNOWN, reason=reason)
@@ -121,15 +126,15 @@ def _ended(memory: TargetMemory, outcome: str) -> CanaryWatch | None:
     return memory.canary.model_copy(update={"outcome": outcome}) if memory.canary else None
 
 
-def _served_rows(desk: Desk, model: ManagedModel, version: str) -> list[dict[str, Any]]:
+def _served_rows(desk: Desk, model: ManagedModel, version: str, log: str) -> list[dict[str, Any]]:
     """The newest logged rows of the version, as its server saw them: masked columns are None."""
-    extent = desk.log.extent(model.target)
+    extent = desk.log.extent(log)
     if extent.watermark is None:
         return []
     schema = model.spec.schema_
     window = model.spec.evidence.window
     frame = desk.log.predictions(
-        model.target,
+        log,
         start=extent.watermark - LOOK_BACK * window,
         end=extent.watermark,
         columns=schema.names,

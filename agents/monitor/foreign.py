@@ -71,6 +71,13 @@ def after_hand_back(
         or served.former is None
     ):
         memory = memory.model_copy(update={"probation": None})
+    shadow = memory.shadow
+    if shadow is not None:
+        # Whoever had it in hand may have changed what the copies are compared with.
+        has_copies = served.split.mirror is not None
+        over = shadow.model_copy(update={"outcome": "undecided"}) if has_copies else None
+        note = f"the shadow of version {shadow.version} is not judged any more"
+        return memory.model_copy(update={"shadow": over}), (note,)
     watch = memory.canary
     if watch is None:
         return memory, ()

@@ -5,6 +5,7 @@ A pure function of both, so that a new controller believes what the last one did
 
 from __future__ import annotations
 
+from agents.deployer.shadowing import COPYING
 from agents.deployer.spares import spare_versions
 from agents.facts import (
     CANARY,
@@ -16,6 +17,7 @@ from agents.facts import (
     PROVED,
     QUALITY,
     QUARANTINE,
+    SHADOW,
     SHARE,
     SKEW,
     SPARES,
@@ -45,6 +47,7 @@ def facts_of(model: ManagedModel, served: Served, memory: TargetMemory) -> dict[
         SHARE: _share(served),
         PROVED: watch.proved_percent if watch else 0,
         CANARY: _canary(served, memory),
+        SHADOW: _shadow(served, memory),
         SKEW: memory.skew,
         CHAMPION: _champion(memory),
         FORMER: "warm" if served.former else "none",
@@ -109,6 +112,22 @@ def _canary(served: Served, memory: TargetMemory) -> Scalar:
     if served.is_gone(watch.version) and watch.outcome == "watching":
         return "undecided"
     return watch.outcome
+
+
+def _shadow(served: Served, memory: TargetMemory) -> Scalar:
+    """Copies that nobody remembers making are undecided, so they end; somebody else's mirror, on a
+    route that mendloop never copied from, is theirs."""
+    watch, mirror = memory.shadow, served.split.mirror
+    version = served.challenger.version if served.challenger else ""
+    is_ours = mirror is not None and (
+        served.route.receipt.startswith(COPYING)
+        or (watch is not None and watch.version == mirror.version)
+    )
+    if watch is None or watch.version != version:
+        return "undecided" if is_ours else "none"
+    if watch.outcome == "passed":
+        return "passed"
+    return watch.outcome if is_ours else "none"
 
 
 def _champion(memory: TargetMemory) -> Scalar:

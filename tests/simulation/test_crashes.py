@@ -30,6 +30,7 @@ from simulations.world import World
 EVERY = os.environ.get("MENDLOOP_EVERY_CRASH") == "1"
 ONLY = os.environ.get("MENDLOOP_CRASH_AT", "")
 MOST_TICKS = 60
+COPIES: dict[str, object] = {"percent": 50, "for": "30s", "deadline": "10m"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Scenario:
     """From when on it may be killed: other scenarios cover what comes before."""
     meanwhile: Callable[[World], None] = lambda world: None
     autonomy: str = "auto"
+    shadow: dict[str, object] | None = None
+    """A rollout that begins with copies of requests."""
 
 
 def good_release(world: World) -> None:
@@ -90,6 +93,8 @@ SCENARIOS = {
         ),
         Scenario("frozen-feed", World.freeze, sample=12, hours=6, meanwhile=thaw_later),
         Scenario("approved-release", good_release, sample=8, meanwhile=say_yes, autonomy="approve"),
+        Scenario("shadow", good_release, sample=8, shadow=COPIES),
+        Scenario("bad-shadow", bad_release, sample=6, shadow=COPIES),
         Scenario("drift", lambda world: world.become(CHANGED), sample=4, hours=6),
     )
 }
@@ -112,7 +117,7 @@ class Run:
     def __init__(self, scenario: Scenario, folder: Path, point: Point | None) -> None:
         self.world = quick_world(
             folder,
-            rollout={"probation": scenario.probation},
+            rollout={"probation": scenario.probation, "shadow": scenario.shadow},
             guardrails={"autonomy": scenario.autonomy},
             label={"delay": scenario.delay},
         )

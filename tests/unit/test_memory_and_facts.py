@@ -121,6 +121,7 @@ def test_a_quiet_target_reads_as_such(tmp_path: Path) -> None:
         SHARE: 0,
         PROVED: 0,
         CANARY: "none",
+        "shadow": "none",
         "skew": UNKNOWN,
         CHAMPION: "settled",
         FORMER: "none",

@@ -19,6 +19,7 @@ from serving.app import create_app
 from serving.model import LoadedModel
 from serving.server import ModelServer, ServerSettings
 from tools.errors import Invalid
+from tools.log_parts import shadow_of
 from tools.parquet_log import ParquetPredictionLog
 from tools.schema import Column, ColumnType, FeatureSchema
 
@@ -65,10 +66,10 @@ class Served:
             assert time.monotonic() < deadline, f"not in time: {self.health()}"
             time.sleep(0.005)
 
-    def logged(self) -> pd.DataFrame:
+    def logged(self, target: str = TARGET) -> pd.DataFrame:
         log = ParquetPredictionLog(self._home / "predictions", self._home / "labels")
         start = datetime.fromisoformat("2013-01-01")
-        return log.predictions(TARGET, start=start, end=start + timedelta(days=365))
+        return log.predictions(target, start=start, end=start + timedelta(days=365))
 
 
 @contextmanager
@@ -98,6 +99,18 @@ def serving(
 def served(tmp_path: Path) -> Iterator[Served]:
     with serving(tmp_path) as running:
         yield running
+
+
+def test_an_answer_to_a_copy_is_not_logged_as_served(tmp_path: Path) -> None:
+    """Envoy, and so Istio, marks the host of a copy; callers and copies have logs of their own."""
+    with serving(tmp_path) as served:
+        for host in ("flights-shadow", "flights-shadow:8080"):
+            answer = served.client.post("/predict", json=GOOD, headers={"host": host})
+            assert answer.status_code == 200
+        served.predict()
+
+        served.until(lambda: len(served.logged()) == 1)
+        served.until(lambda: len(served.logged(shadow_of(TARGET))) == 2)
 
 
 def test_a_row_is_answered_with_its_id_version_and_probability(served: Served) -> None:
