@@ -2,7 +2,8 @@
 
 The one place that holds the vendor's client. Documents are plain JSON objects, as the API gives
 them: mendloop edits documents that others own most of, and must not drop a field it does not know.
-Nothing is retried here: whether a write may be repeated is known above.
+Only ``managedFields`` stay behind: the API server keeps its own when they are missing in what is
+written. Nothing is retried here: whether a write may be repeated is known above.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class KubernetesApi:
             for item in found.get("items") or []:  # built-in kinds leave these two out of lists
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.kind)
-                items.append(item)
+                items.append(_without_owners(item))
             meta = found.get("metadata") or {}
             token = meta.get("continue") or ""
             if not token:
@@ -277,7 +278,7 @@ class KubernetesApi:
             )
         if not isinstance(found, dict):
             raise Unavailable(f"{what}: the API server answered with something else than an object")
-        return found
+        return _without_owners(found)
 
 
 def _client(settings: Any) -> Any:
@@ -285,7 +286,15 @@ def _client(settings: Any) -> Any:
 
     settings.retries = False  # urllib3 would repeat writes that may have happened
     settings.connection_pool_maxsize = 64  # a watch keeps one for itself
-    return client.ApiClient(settings)
+    made = client.ApiClient(settings)
+    made.user_agent = FIELD_MANAGER  # whose fields they are that were not applied
+    return made
+
+
+def _without_owners(body: Body) -> Body:
+    """As copies from watches are kept: who reads one or the other sees the same."""
+    (body.get("metadata") or {}).pop("managedFields", None)
+    return body
 
 
 def _named(body: Body) -> tuple[str, str]:

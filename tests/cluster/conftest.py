@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.stand_in.api_servers import fresh_namespace, open_real, why_no_real_one
+from tests.stand_in.api_servers import await_served, fresh_namespace, open_real, why_no_real_one
+from tools.custom_resource import managed_model_definition
 from tools.kubernetes_api import KubernetesApi
+from tools.kubernetes_kinds import CUSTOM_RESOURCE_DEFINITION
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,16 @@ def real_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesApi
 def namespace(real_api: KubernetesApi) -> Iterator[str]:
     with fresh_namespace(real_api) as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def defined(real_api: KubernetesApi) -> KubernetesApi:
+    """With the definition of ManagedModel: applied, accepted as structural, and served."""
+    definition = managed_model_definition()
+    name = definition["metadata"]["name"]
+    real_api.apply(CUSTOM_RESOURCE_DEFINITION, definition, force=True)
+    await_served(real_api, [definition])
+    status = real_api.read(CUSTOM_RESOURCE_DEFINITION, "", name)["status"]
+    said = {condition["type"]: condition for condition in status["conditions"]}
+    assert "NonStructuralSchema" not in said, said["NonStructuralSchema"]["message"]
+    return real_api

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,32 +15,14 @@ from orchestrator.resources.reporter import StatusReporter
 from orchestrator.resources.source import ManagedModelResources
 from orchestrator.resources.standing import Standing
 from tests.promises.test_reads import until
-from tools.custom_resource import managed_model_definition
 from tools.kubernetes_api import KubernetesApi, NotAsRead
 from tools.kubernetes_events import Regarding, Told, tell
-from tools.kubernetes_kinds import CUSTOM_RESOURCE_DEFINITION, EVENT, MANAGED_MODEL
+from tools.kubernetes_kinds import EVENT, MANAGED_MODEL
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE: dict[str, Any] = yaml.safe_load(
     (ROOT / "examples" / "flights" / "model.yaml").read_text(encoding="utf-8")
 )
-
-
-@pytest.fixture(scope="module")
-def defined(real_api: KubernetesApi) -> KubernetesApi:
-    """The definition is there, accepted as structural, and served."""
-    definition = managed_model_definition()
-    name = definition["metadata"]["name"]
-    real_api.apply(CUSTOM_RESOURCE_DEFINITION, definition, force=True)
-    deadline = time.monotonic() + 60.0
-    while True:
-        found = real_api.read(CUSTOM_RESOURCE_DEFINITION, "", name)
-        said = {c["type"]: c for c in (found.get("status") or {}).get("conditions", [])}
-        assert "NonStructuralSchema" not in said, said["NonStructuralSchema"]["message"]
-        if said.get("Established", {}).get("status") == "True":
-            return real_api
-        assert time.monotonic() < deadline, f"not established: {said}"
-        threading.Event().wait(0.2)
 
 
 @pytest.fixture

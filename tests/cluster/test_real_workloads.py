@@ -8,8 +8,14 @@ import pytest
 
 from tests.promises import test_workloads as suite
 from tests.promises.test_workloads import World, world_in
-from tests.stand_in.api_servers import watching
-from tools.kubernetes_api import DEPLOYMENT, POD, KubernetesApi
+from tests.stand_in.api_servers import skip_unless_served, watching
+from tools.kubernetes_api import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    KubernetesApi,
+)
 
 globals().update(
     {
@@ -24,6 +30,7 @@ globals().update(
 def world(
     request: pytest.FixtureRequest, real_api: KubernetesApi, namespace: str
 ) -> Iterator[World]:
+    skip_unless_served(real_api, POD_DISRUPTION_BUDGET, AUTOSCALER)
     if request.param == "asked":
         yield world_in(real_api, namespace)
         return

@@ -9,45 +9,48 @@ controller-runtime's envtest); ``MENDLOOP_TEST_CLUSTER=1`` takes the current kub
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from socket import create_server
 from typing import Any
 
+import pytest
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.stand_in.kubernetes_api import api_server
-from tools.errors import MendloopError
-from tools.kubernetes_api import Kind, KubernetesApi
+from tests.stand_in.real_api_server import started
+from tools.kubernetes_api import Exists, Kind, KubernetesApi, NotFound
 from tools.kubernetes_cache import WatchedObjects, WatchedReads
+from tools.kubernetes_kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE
 
 ASSETS, CLUSTER, CRDS = "KUBEBUILDER_ASSETS", "MENDLOOP_TEST_CLUSTER", "MENDLOOP_ISTIO_CRDS"
 _DEADLINE_S = 120.0
-_NAMESPACE = Kind(group="", version="v1", kind="Namespace", plural="namespaces")
-_DEFINITION = Kind(
-    group="apiextensions.k8s.io",
-    version="v1",
-    kind="CustomResourceDefinition",
-    plural="customresourcedefinitions",
-)
+_ACCOUNT = Kind(group="", version="v1", kind="ServiceAccount", plural="serviceaccounts")
+_QUOTA = Kind(group="", version="v1", kind="ResourceQuota", plural="resourcequotas")
 
 
 def why_no_real_one() -> str:
     """Empty where a real API server can be had; else what is missing."""
     assets = os.environ.get(ASSETS)
-    if not assets and os.environ.get(CLUSTER) != "1":
+    if not assets and not _is_cluster():
         return f"no real API server: set {ASSETS} or {CLUSTER}=1"
+    for name in ("etcd", "kube-apiserver") if not _is_cluster() else ():
+        if not (Path(assets or "") / name).is_file():
+            return f"no real API server: there is no {name} in {ASSETS}={assets}"
     if not os.environ.get(CRDS):
         return f"Istio's definitions are needed: set {CRDS} to their file"
     return ""
+
+
+def skip_unless_served(api: KubernetesApi, *kinds: Kind) -> None:
+    """Skip the test where the API server is too old for what is tested."""
+    for kind in kinds:
+        if kind.version not in api.versions(kind.group):
+            pytest.skip(f"the API server serves no {kind.api_version} (as old ones do not)")
 
 
 @contextmanager
@@ -75,139 +78,78 @@ def watching(
 def open_real(folder: Path) -> Iterator[KubernetesApi]:
     """A real API server with Istio's definitions in it; what was started ends with the block."""
     with ExitStack() as stack:
-        if os.environ.get(CLUSTER) == "1":
+        if _is_cluster():
             api = KubernetesApi.connect()
         else:
-            api = stack.enter_context(_started(folder, Path(os.environ[ASSETS])))
-        _install(api, Path(os.environ[CRDS]))
+            api = stack.enter_context(started(folder, Path(os.environ[ASSETS])))
+        text = Path(os.environ[CRDS]).read_text(encoding="utf-8")
+        bodies = [body for body in yaml.safe_load_all(text) if body]
+        define(api, [b for b in bodies if b.get("kind") == CUSTOM_RESOURCE_DEFINITION.kind])
         yield api
+
+
+def define(api: KubernetesApi, definitions: Sequence[dict[str, Any]]) -> None:
+    """Custom resource definitions as they stand in the file, and the wait until they are served.
+    Created, not applied: server-side apply refuses what an older server's schema does not know.
+    One that is there is left as it is."""
+    for body in definitions:
+        with suppress(Exists):
+            api.create(CUSTOM_RESOURCE_DEFINITION, body)
+    await_served(api, definitions)
+
+
+def await_served(api: KubernetesApi, definitions: Sequence[dict[str, Any]]) -> None:
+    """Each in every version: a group may be known while its second kind is still 404."""
+    for body in definitions:
+        name, spec = body["metadata"]["name"], body["spec"]
+        for version in [v["name"] for v in spec["versions"] if v["served"]]:
+            kind, plural = spec["names"]["kind"], spec["names"]["plural"]
+            listed = Kind(group=spec["group"], version=version, kind=kind, plural=plural)
+            _await(partial(_is_listed, api, listed), f"{name} {version} is not served")
 
 
 @contextmanager
 def fresh_namespace(api: KubernetesApi) -> Iterator[str]:
-    """A namespace of its own, asked to go at the end."""
+    """A namespace of its own, asked to go at the end. What plays the kubelet may make its pods in
+    it, and the controllers of a whole cluster none of theirs."""
     name = f"mendloop-{uuid.uuid4().hex[:8]}"
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    api._call("POST", "/api/v1/namespaces", what=f"namespace {name}", body=body)
+    labels = {"pod-security.kubernetes.io/enforce": "privileged"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    api.create(NAMESPACE, body)
     try:
+        if _is_cluster():
+            _await(lambda: _is_there(api, _ACCOUNT, name, "default"), f"{name} is not set up")
+            meta = {"namespace": name, "name": "no-pods"}
+            spec = {"hard": {"pods": "0"}, "scopes": ["NotTerminating"]}
+            quota = {"apiVersion": "v1", "kind": _QUOTA.kind, "metadata": meta, "spec": spec}
+            api.create(_QUOTA, quota)
         yield name
     finally:
-        api._call("DELETE", f"/api/v1/namespaces/{name}", what=f"namespace {name}")
+        api.delete(NAMESPACE, "", name)
 
 
-@contextmanager
-def _started(folder: Path, assets: Path) -> Iterator[KubernetesApi]:
-    """etcd and kube-apiserver on free ports, as envtest starts them."""
-    clients, peers, secure = _free_port(), _free_port(), _free_port()
-    etcd = [
-        str(assets / "etcd"),
-        f"--data-dir={folder / 'etcd'}",
-        f"--listen-client-urls=http://127.0.0.1:{clients}",
-        f"--advertise-client-urls=http://127.0.0.1:{clients}",
-        f"--listen-peer-urls=http://127.0.0.1:{peers}",
-        "--unsafe-no-fsync",
-    ]
-    key, token = folder / "service-accounts.key", uuid.uuid4().hex
-    key.write_bytes(_private_key())
-    (folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
-    apiserver = [
-        str(assets / "kube-apiserver"),
-        f"--etcd-servers=http://127.0.0.1:{clients}",
-        f"--cert-dir={folder / 'certificates'}",
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
-        f"--secure-port={secure}",
-        f"--token-auth-file={folder / 'tokens.csv'}",
-        "--authorization-mode=RBAC",
-        "--service-cluster-ip-range=10.0.0.0/24",
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-        f"--service-account-key-file={key}",
-        f"--service-account-signing-key-file={key}",
-        "--disable-admission-plugins=ServiceAccount",
-        "--allow-privileged=true",
-    ]
-    with ExitStack() as stack:
-        for name, command in (("etcd", etcd), ("kube-apiserver", apiserver)):
-            stack.enter_context(_process(command, folder / f"{name}.log"))
-        certificate = folder / "certificates" / "apiserver.crt"
-        _await(certificate.exists, "writes no certificate", folder)
-        api = _connection(f"https://127.0.0.1:{secure}", token, certificate)
-        _await(lambda: _has_default_namespace(api), "does not get ready", folder)
-        yield api
-    shutil.rmtree(folder / "etcd", ignore_errors=True)
+def _is_cluster() -> bool:
+    return os.environ.get(CLUSTER) == "1"
 
 
-@contextmanager
-def _process(command: list[str], log: Path) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+def _is_listed(api: KubernetesApi, kind: Kind) -> bool:
     try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _connection(url: str, token: str, certificate: Path) -> KubernetesApi:
-    from kubernetes import client
-
-    settings = client.Configuration()
-    settings.host = url
-    settings.ssl_ca_cert = str(certificate)
-    settings.api_key["authorization"] = f"Bearer {token}"
-    settings.retries = False
-    return KubernetesApi(client.ApiClient(settings))
-
-
-def _has_default_namespace(api: KubernetesApi) -> bool:
-    """The server makes it itself once it is at work."""
-    try:
-        return bool(api._call("GET", "/api/v1/namespaces/default", what="namespace default"))
-    except MendloopError:
+        api.list(kind, "")
+    except NotFound:
         return False
+    return True
 
 
-def _await(holds: Callable[[], bool], complaint: str, folder: Path) -> None:
+def _is_there(api: KubernetesApi, kind: Kind, namespace: str, name: str) -> bool:
+    try:
+        api.read(kind, namespace, name)
+    except NotFound:
+        return False
+    return True
+
+
+def _await(holds: Callable[[], bool], complaint: str) -> None:
     deadline = time.monotonic() + _DEADLINE_S
     while not holds():
-        if time.monotonic() > deadline:
-            tail = (folder / "kube-apiserver.log").read_text(errors="replace")[-2000:]
-            raise AssertionError(f"the API server {complaint}:\n{tail}")
-        threading.Event().wait(0.2)
-
-
-def _install(api: KubernetesApi, file: Path) -> None:
-    """Istio's definitions, and the wait until they are served."""
-    path = f"/apis/{_DEFINITION.group}/v1/{_DEFINITION.plural}"
-    for body in yaml.safe_load_all(file.read_text(encoding="utf-8")):
-        if not body or body.get("kind") != _DEFINITION.kind:
-            continue
-        name = body["metadata"]["name"]
-        query = [("fieldManager", "tests"), ("force", "true")]
-        content = "application/apply-patch+yaml"
-        api._call("PATCH", f"{path}/{name}", what=name, body=body, content=content, query=query)
-    deadline = time.monotonic() + _DEADLINE_S
-    while not api.versions("networking.istio.io"):
-        assert time.monotonic() < deadline, "Istio's definitions are not served"
-        threading.Event().wait(0.2)
-
-
-def _private_key() -> bytes:
-    key: Any = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    return bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-
-
-def _free_port() -> int:
-    with create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+        assert time.monotonic() < deadline, complaint
+        threading.Event().wait(0.1)

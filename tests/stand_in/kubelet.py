@@ -111,7 +111,9 @@ def make_pod(api: KubernetesApi, namespace: str, name: str, template: Body) -> N
     meta = {"namespace": namespace, "name": name, "labels": template["labels"]}
     if template.get("annotations"):
         meta["annotations"] = template["annotations"]
-    spec = {"containers": [{"name": "server", "image": "image"}]}
+    spec: Body = {"containers": [{"name": "server", "image": "image"}]}
+    spec["schedulerName"] = "nobody"
+    spec["activeDeadlineSeconds"] = 86400  # the quota of tests/stand_in/api_servers.py spares these
     try:
         api.create(POD, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
     except Exists:

@@ -29,10 +29,19 @@ from tests.stand_in.kubernetes_cluster import GROUPS as GROUPS
 from tests.stand_in.kubernetes_cluster import Body, Entry, Key, Place
 from tests.stand_in.kubernetes_cluster import Cluster as Cluster
 from tests.stand_in.kubernetes_cluster import Failure as Failure
-from tests.stand_in.server_side_apply import OwnedElsewhere, apply
+from tests.stand_in.object_meta import checked
+from tests.stand_in.server_side_apply import OwnedElsewhere, apply, updated
 from tests.stand_in.structural_schema import admitted, definition_errors, schema_in
 
 DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
+_UNCONDITIONAL = {
+    ("", "configmaps"),
+    ("", "pods"),
+    ("apps", "deployments"),
+    ("autoscaling", "horizontalpodautoscalers"),
+    ("events.k8s.io", "events"),
+}
+"""Kinds that may be replaced without saying which revision was read."""
 _PATH = re.compile(
     r"^/(?:api|apis/(?P<group>[^/]+))/(?P<version>v[^/]+)"
     r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[^/]+)"
@@ -161,11 +170,11 @@ class _Handler(BaseHTTPRequestHandler):
         with self.cluster.changed:
             standing = self._existing(place)
             stated = body["metadata"].get("resourceVersion", "")
-            if not stated and place.group not in ("", "apps"):
+            if not stated and (place.group, place.plural) not in _UNCONDITIONAL:
                 raise Failure(422, "Invalid", "metadata.resourceVersion: must be specified")
             if stated and stated != standing["metadata"]["resourceVersion"]:
                 raise _conflict(place)
-            return self._stored(place, body, standing)
+            return self._stored(place, {"kind": standing.get("kind"), **body}, standing)
 
     def _patch(self, place: Place, query: dict[str, str], body: Any) -> Body:
         kind = self.headers.get("Content-Type", "").partition(";")[0]
@@ -184,8 +193,6 @@ class _Handler(BaseHTTPRequestHandler):
                 after = _merged(standing, body)
             else:
                 raise Failure(415, "UnsupportedMediaType", f"cannot patch with {kind!r}")
-            if after["metadata"].get("name") != place.name:
-                raise Failure(422, "Invalid", "metadata.name: field is immutable")
             return self._stored(place, after, standing)
 
     def _apply(self, place: Place, query: dict[str, str], body: Body) -> Body:
@@ -193,17 +200,31 @@ class _Handler(BaseHTTPRequestHandler):
         if not owner:
             raise Failure(400, "BadRequest", "fieldManager is required for apply patch")
         standing = self.cluster.objects.get(place.key)
+        meta = body.setdefault("metadata", {})
         if place.namespace:
-            body.setdefault("metadata", {})["namespace"] = place.namespace
+            meta.setdefault("namespace", place.namespace)
+        if "managedFields" in meta:
+            raise Failure(400, "BadRequest", "metadata.managedFields must be nil")
+        stated = meta.pop("resourceVersion", "")
+        if stated and (standing is None or stated != standing["metadata"]["resourceVersion"]):
+            raise _conflict(place)
         try:
             after = apply(standing, body, owner, force=query.get("force") == "true")
         except OwnedElsewhere as error:
             raise Failure(409, "Conflict", f"Apply failed with conflicts: {error}") from error
-        return self._stored(place, after, standing)
+        return self._kept(place, after, standing)
 
     def _stored(self, place: Place, wanted: Body, standing: Body | None) -> Body:
+        """What a write that is no apply leaves; who wrote owns what changed."""
+        after = checked(place, copy.deepcopy(wanted), standing)
+        if place.sub != "status":
+            manager = self.headers.get("User-Agent", "").partition("/")[0]
+            after = updated(standing, after, manager)
+        return self._kept(place, after, standing)
+
+    def _kept(self, place: Place, wanted: Body, standing: Body | None) -> Body:
         """What a write leaves: the status to its subresource, all else to the main one."""
-        after = copy.deepcopy(wanted)
+        after = checked(place, copy.deepcopy(wanted), standing)
         if place.sub == "status" and standing is not None:
             after = {**standing, "status": after.get("status", {})}
         elif self.cluster.has_status(place.key):
@@ -219,7 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
         if errors:
             told = f'{place.plural} "{place.name}" is invalid: {"; ".join(errors)}'
             raise Failure(422, "Invalid", told)
-        return _read_as(self.cluster.put(place.key, after), place)
+        found = _read_as(self.cluster.put(place.key, after), place)
+        if place.key[:2] == DEFINITIONS and standing is None:
+            found["status"]["conditions"] = None  # its controller has not looked at it yet
+        return found
 
     def _admitted(self, place: Place, after: Body) -> tuple[Body, list[str]]:
         """What a custom resource definition lets in, where there is one."""
@@ -329,7 +353,11 @@ def _place(cluster: Cluster, path: str) -> Place:
     found = _PATH.match(path)
     if found is None or found["version"] not in cluster.groups.get(found["group"] or "", ()):
         raise Failure(404, "NotFound", "404 page not found")
-    return Place(**{name: value or "" for name, value in found.groupdict().items()})
+    place = Place(**{name: value or "" for name, value in found.groupdict().items()})
+    is_there = cluster.is_served(place.group, place.plural)
+    if not is_there or (place.sub == "status" and not cluster.has_status(place.key)):
+        raise Failure(404, "NotFound", "the server could not find the requested resource")
+    return place
 
 
 def _is_in(key: Key, place: Place) -> bool:

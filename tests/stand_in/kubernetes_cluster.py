@@ -36,9 +36,27 @@ HAS_STATUS = {
     ("mendloop.dev", "managedmodels"),
 }
 """Kinds whose status is written apart: the main resource ignores it, ``/status`` all else."""
+COUNTED = {
+    ("apps", "deployments"),
+    ("policy", "poddisruptionbudgets"),
+    ("networking.istio.io", "virtualservices"),
+    ("networking.istio.io", "destinationrules"),
+    ("mendloop.dev", "managedmodels"),
+    ("apiextensions.k8s.io", "customresourcedefinitions"),
+}
+"""Kinds that have a generation, which grows with their spec."""
+OTHERS = {
+    ("", "configmaps"),
+    ("", "namespaces"),
+    ("coordination.k8s.io", "leases"),
+    ("events.k8s.io", "events"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authentication.k8s.io", "selfsubjectreviews"),
+}
+"""What is served besides ``COUNTED`` and ``HAS_STATUS``."""
 
 
-_KEPT = ("uid", "creationTimestamp", "generation", "resourceVersion")
+_KEPT = ("uid", "creationTimestamp", "resourceVersion")
 """What nobody but the API server writes."""
 
 
@@ -133,14 +151,12 @@ class Cluster:
             meta = stored.setdefault("metadata", {})
             if before is None:
                 meta.setdefault("uid", str(uuid.uuid4()))
-                meta["generation"] = 1
                 meta["creationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             else:
                 meta.update({name: before["metadata"][name] for name in _KEPT})
-                if stored == before:
-                    return copy.deepcopy(before)  # a write that changes nothing is none
-                if stored.get("spec") != before.get("spec"):
-                    meta["generation"] += 1
+            self._count(key, stored, before)
+            if stored == before:
+                return copy.deepcopy(before)  # a write that changes nothing is none
             self.revision += 1
             meta["resourceVersion"] = str(self.revision)
             self.objects[key] = stored
@@ -158,6 +174,25 @@ class Cluster:
     def has_status(self, key: Key) -> bool:
         """Whether the kind's status is a subresource."""
         return key[:2] in HAS_STATUS
+
+    def is_served(self, group: str, plural: str) -> bool:
+        """Whether there is a resource of this name."""
+        known = (group, plural) in HAS_STATUS | COUNTED | OTHERS
+        definition = ("apiextensions.k8s.io", "customresourcedefinitions", "", f"{plural}.{group}")
+        return known or definition in self.objects
+
+    def _count(self, key: Key, stored: Body, before: Body | None) -> None:
+        """The generation; a Deployment's grows with its annotations too."""
+        meta, old = stored["metadata"], (before or {}).get("metadata", {})
+        meta.pop("generation", None)
+        if key[:2] not in COUNTED:
+            return
+        meta["generation"] = old.get("generation", 1)
+        if before is None:
+            return
+        notes = key[1] == "deployments" and meta.get("annotations") != old.get("annotations")
+        if notes or stored.get("spec") != before.get("spec"):
+            meta["generation"] += 1
 
     def _tell(self, entry: Entry) -> None:
         self.log.append(entry)

@@ -1,5 +1,7 @@
 """Server-side apply as the API server does it: fields have owners, and two owners may disagree.
 
+Whoever creates, replaces or patches owns what it changed as well, under the name in front of its
+User-Agent; the same name that applies is somebody else.
 Lists of maps with a ``name`` are merged by it (containers, environment, subsets, ports); other
 lists belong to one owner as a whole. Source:
 https://kubernetes.io/docs/reference/using-api/server-side-apply/
@@ -13,28 +15,31 @@ from typing import Any
 
 Body = dict[str, Any]
 Path = tuple[str, ...]
+Owner = tuple[str, str]
+"""Manager, and the operation by which it came to own a field."""
 _OWNERS = "managedFields"
 _SHARED = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace")}
+_STAMPS = ("uid", "generation", "creationTimestamp", "resourceVersion", _OWNERS)
 
 
 class OwnedElsewhere(Exception):
     """Somebody else owns a field and wants another value of it."""
 
 
-def apply(standing: Body | None, wanted: Body, owner: str, *, force: bool) -> Body:
-    """The object after ``owner`` applied ``wanted``; fields it no longer wants go."""
+def apply(standing: Body | None, wanted: Body, manager: str, *, force: bool) -> Body:
+    """The object after ``manager`` applied ``wanted``; fields it no longer wants go."""
     after = copy.deepcopy(standing) if standing else {"metadata": {}}
-    owners = _owners(after)
-    mine = {path: value for path, value in _leaves(wanted, ()) if path not in _SHARED}
+    owners, owner = _owners(after), (manager, "Apply")
+    mine = _owned(wanted)
     for path, value in mine.items():
-        others = [name for name, paths in owners.items() if name != owner and path in paths]
+        others = [each for each, paths in owners.items() if each != owner and path in paths]
         if others and _at(after, path) != value:
             if not force:
-                raise OwnedElsewhere(f'conflict with "{others[0]}": .{".".join(path)}')
-            for name in others:
-                owners[name].discard(path)
+                raise OwnedElsewhere(f'conflict with "{others[0][0]}": .{".".join(path)}')
+            for each in others:
+                owners[each].discard(path)
     for path in owners.get(owner, set()) - set(mine):
-        if not any(path in paths for name, paths in owners.items() if name != owner):
+        if not any(path in paths for each, paths in owners.items() if each != owner):
             _remove(after, path)
     for path in _SHARED:
         if _at(wanted, path) is not None:
@@ -42,17 +47,41 @@ def apply(standing: Body | None, wanted: Body, owner: str, *, force: bool) -> Bo
     for path, value in mine.items():
         _set(after, path, value)
     owners[owner] = set(mine)
-    after["metadata"][_OWNERS] = [
-        {"manager": name, "operation": "Apply", "fields": sorted("/".join(p) for p in paths)}
-        for name, paths in sorted(owners.items())
-    ]
+    after["metadata"][_OWNERS] = _told(owners)
     return after
 
 
-def _owners(body: Body) -> dict[str, set[Path]]:
+def updated(standing: Body | None, after: Body, manager: str) -> Body:
+    """The object with the owners of its fields, after ``manager`` wrote it without applying."""
+    old, new = _owned(standing or {"metadata": {}}), _owned(after)
+    changed = {path for path, value in new.items() if path not in old or old[path] != value}
+    owners = _owners(standing or {"metadata": {}})
+    for paths in owners.values():
+        paths -= changed | (set(old) - set(new))
+    owners[manager, "Update"] = owners.get((manager, "Update"), set()) | changed
+    return {**after, "metadata": {**after["metadata"], _OWNERS: _told(owners)}}
+
+
+def _owned(body: Body) -> dict[Path, Any]:
+    """The fields that have owners: not what the API server stamps, nor what names the object."""
+    meta = {name: value for name, value in body["metadata"].items() if name not in _STAMPS}
+    main = {name: value for name, value in body.items() if name != "status"}
+    found = _leaves({**main, "metadata": meta}, ())
+    return {path: value for path, value in found if path not in _SHARED}
+
+
+def _told(owners: dict[Owner, set[Path]]) -> list[Body]:
+    return [
+        {"manager": name, "operation": operation, "fields": sorted("/".join(p) for p in paths)}
+        for (name, operation), paths in sorted(owners.items())
+        if paths
+    ]
+
+
+def _owners(body: Body) -> dict[Owner, set[Path]]:
     return {
-        entry["manager"]: {tuple(path.split("/")) for path in entry["fields"]}
-        for entry in body["metadata"].get(_OWNERS, [])
+        (entry["manager"], entry["operation"]): {tuple(path.split("/")) for path in entry["fields"]}
+        for entry in body["metadata"].get(_OWNERS) or []
     }
 
 
