@@ -12,7 +12,13 @@ from simulations.faults import Fault, exposed, no_fault
 from tools.clock import Clock
 from tools.errors import Invalid, Refused
 from tools.local_server import Endpoints
-from tools.workloads import ServerPhase, ServerRequest, ServerState, ServingConfig
+from tools.workloads import (
+    ServerPhase,
+    ServerRequest,
+    ServerState,
+    ServingConfig,
+    must_leave_one_ready,
+)
 
 
 @dataclass
@@ -107,6 +113,8 @@ class MemoryWorkloads:
         """See Workloads."""
         with self._writing("stop", target, token):
             if version in self._servers[target]:
+                standing = [self._advance(server) for server in self._servers[target].values()]
+                must_leave_one_ready(standing, version)
                 self._endpoints.withdraw(target, version)
                 del self._servers[target][version]
             return _absent(target, version)

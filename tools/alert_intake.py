@@ -108,6 +108,14 @@ class AlertIntake:
                     self._forget(target, fingerprint)
             return tuple(standing[fingerprint][0] for fingerprint in sorted(standing))
 
+    def keep_listed(self, target: str, listed: Container[str], *, at_s: float) -> None:
+        """Whoever lists what fires listed these fingerprints at ``at_s``: others of which nothing
+        was told since are over, and that it was said got lost."""
+        with self._lock:
+            for fingerprint, (_, told_s) in list(self._firing.get(target, {}).items()):
+                if told_s < at_s and fingerprint not in listed:
+                    self._forget(target, fingerprint)
+
     def _refusal(self, authorization: str, length: str) -> Answer | None:
         try:
             expected = f"Bearer {self._token()}"

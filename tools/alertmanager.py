@@ -43,15 +43,20 @@ class Alertmanager:
 
     def of(self, target: str) -> tuple[Alert, ...]:
         """See Alerts. Refused when the token is not accepted."""
+        return self.of_when(target)[0]
+
+    def of_when(self, target: str) -> tuple[tuple[Alert, ...], float]:
+        """The same, and when that was asked, by the monotonic clock."""
         with self._lock:
             now_s = self._clock.monotonic_s()
             if self._known is None or now_s - self._asked_s >= self._fresh_s:
                 self._asked_s = now_s
                 self._known = self._ask()
-            known = self._known
+            known, asked_s = self._known, self._asked_s
         if isinstance(known, MendloopError):
             raise known
-        return tuple(sorted(known.get(target, []), key=lambda alert: alert.fingerprint))
+        found = sorted(known.get(target, []), key=lambda alert: alert.fingerprint)
+        return tuple(found), asked_s
 
     def _ask(self) -> dict[str, list[Alert]] | MendloopError:
         try:

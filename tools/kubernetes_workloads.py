@@ -32,7 +32,13 @@ from tools.kubernetes_cache import Reads
 from tools.kubernetes_manifests import DIGEST, KEY, RESTART, ServerTemplate, server_name
 from tools.kubernetes_readings import current_pods, is_ready, phase_of, restarts_of
 from tools.local_server import Endpoints
-from tools.workloads import ServerPhase, ServerRequest, ServerState, ServingConfig
+from tools.workloads import (
+    ServerPhase,
+    ServerRequest,
+    ServerState,
+    ServingConfig,
+    must_leave_one_ready,
+)
 
 Body = dict[str, Any]
 TOKEN = "mendloop.dev/fencing-token"
@@ -90,15 +96,11 @@ class KubernetesWorkloads:
         deployment = self._deployment(target, version, self._reads)
         if deployment is None:
             return ServerState(target=target, version=version, phase=ServerPhase.ABSENT)
-        return self._state(target, deployment)
+        return self._state(target, deployment, self._reads)
 
     def servers(self, target: str) -> tuple[ServerState, ...]:
         """See Workloads."""
-        namespace, service = target.split("/", 1)
-        label = f"{manifests.TARGET_LABEL}={service}"
-        found = self._reads.list(DEPLOYMENT, namespace, labels=label)
-        live = [d for d in found if not d["metadata"].get("deletionTimestamp")]
-        states = [self._state(target, deployment) for deployment in live]
+        states = self._standing(target, self._reads)
         return tuple(sorted(states, key=lambda state: _natural(state.version)))
 
     def configure(
@@ -124,9 +126,10 @@ class KubernetesWorkloads:
         return self.read(target, version)
 
     def stop(self, target: str, version: str, *, key: str, token: int) -> ServerState:
-        """See Workloads. Refused while the version has a share of the traffic."""
+        """See Workloads."""
         self._claim(target, token)
         if self._deployment(target, version) is not None:
+            must_leave_one_ready(self._standing(target, self._api), version)  # no copies here
             self._endpoints.withdraw(target, version)
         namespace, name = target.partition("/")[0], server_name(target, version)
         for kind in (DEPLOYMENT, POD_DISRUPTION_BUDGET, SERVICE, CONFIG_MAP):
@@ -140,14 +143,21 @@ class KubernetesWorkloads:
         references = [scaler["spec"]["scaleTargetRef"] for scaler in scalers]
         return owned in [(each.get("kind"), each.get("name")) for each in references]
 
-    def _state(self, target: str, deployment: Body) -> ServerState:
+    def _standing(self, target: str, reads: Reads) -> list[ServerState]:
+        namespace, service = target.split("/", 1)
+        label = f"{manifests.TARGET_LABEL}={service}"
+        found = reads.list(DEPLOYMENT, namespace, labels=label)
+        live = [d for d in found if not d["metadata"].get("deletionTimestamp")]
+        return [self._state(target, deployment, reads) for deployment in live]
+
+    def _state(self, target: str, deployment: Body, reads: Reads) -> ServerState:
         version = deployment["metadata"]["labels"][manifests.VERSION_LABEL]
         namespace, name = target.partition("/")[0], deployment["metadata"]["name"]
         wanted = ",".join(
             f"{label}={value}"
             for label, value in sorted(manifests.labels_of(target, version).items())
         )
-        pods = current_pods(deployment, self._reads.list(POD, namespace, labels=wanted))
+        pods = current_pods(deployment, reads.list(POD, namespace, labels=wanted))
         phase, reason = phase_of(deployment, pods)
         address = f"{name}.{namespace}.svc:80"
         digest, config = _annotation(deployment, DIGEST), ServingConfig()

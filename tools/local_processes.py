@@ -16,7 +16,13 @@ from tools.durable_files import locked, write_durably
 from tools.errors import Invalid, Refused, Unavailable
 from tools.local_server import Endpoints, LocalServer, ServerSettings, absent
 from tools.server_records import ServerRecord, server_folder, target_folder
-from tools.workloads import ServerPhase, ServerRequest, ServerState, ServingConfig
+from tools.workloads import (
+    ServerPhase,
+    ServerRequest,
+    ServerState,
+    ServingConfig,
+    must_leave_one_ready,
+)
 
 __all__ = ["Endpoints", "LocalWorkloads", "NoEndpoints"]
 
@@ -136,7 +142,9 @@ class LocalWorkloads:
             return server.advance(record)
 
     def stop(self, target: str, version: str, *, key: str, token: int) -> ServerState:
-        """See Workloads. Raises Refused while the version has a share of the traffic."""
+        """See Workloads."""
+        self._admit(target, token)
+        must_leave_one_ready(self.servers(target), version)
         with self._writing(target, version, token) as server:
             record = server.folder.read()
             if record is not None:

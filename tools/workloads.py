@@ -2,15 +2,17 @@
 
 Every write carries an idempotency ``key`` (stamped on what it makes) and the fencing ``token`` of
 the lease; a write with a token lower than the newest one seen for that target is Refused.
-Adapters: ``tools/local_processes.py`` (server processes), later Kubernetes Deployments.
+Adapters: ``tools/local_processes.py`` (server processes), ``tools/kubernetes_workloads.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from tools.errors import Refused
 from tools.values import Value
 
 
@@ -87,4 +89,21 @@ class Workloads(Protocol):
         """Start the server anew with the same artifact; also leaves FAILED. Once per key."""
 
     def stop(self, target: str, version: str, *, key: str, token: int) -> ServerState:
-        """Let requests in flight finish, flush the prediction log, end it. Idempotent."""
+        """Let requests in flight finish, flush the prediction log, end it. Idempotent.
+
+        Refused while the version has a share of the traffic, and while it is the only one of the
+        target that is READY: whatever comes next, there has to be something to go back to.
+        """
+
+
+def must_leave_one_ready(servers: Iterable[ServerState], version: str) -> None:
+    """For adapters, before they stop ``version``; ``servers`` are all of the target.
+
+    Raises Refused when no other one could answer.
+    """
+    ready = {server.version for server in servers if server.phase is ServerPhase.READY}
+    if ready == {version}:
+        raise Refused(
+            f"v{version} is the only version whose server is ready: it stays up, with traffic or"
+            " without; see that another one is ready first"
+        )

@@ -15,14 +15,20 @@ from tools.clock import Clock
 
 
 class BothAlerts:
-    """Implements Alerts with what was told and what is listed; each fingerprint once."""
+    """Implements Alerts with what was told and what is listed; each fingerprint once.
 
-    def __init__(self, *sources: Alerts) -> None:
-        self._sources = sources
+    Being told is faster, the list is right: what it does not show and nobody told since is over.
+    """
+
+    def __init__(self, intake: AlertIntake, listing: Alertmanager) -> None:
+        self._intake, self._listing = intake, listing
 
     def of(self, target: str) -> tuple[Alert, ...]:
         """See Alerts."""
-        found = {each.fingerprint: each for source in self._sources for each in source.of(target)}
+        listed, asked_s = self._listing.of_when(target)
+        found = {alert.fingerprint: alert for alert in listed}
+        self._intake.keep_listed(target, found, at_s=asked_s)
+        found = {alert.fingerprint: alert for alert in self._intake.of(target)} | found
         return tuple(found[fingerprint] for fingerprint in sorted(found))
 
 
@@ -39,7 +45,6 @@ class Alerting:
         """``wake`` is called when an alert fires that did not fire before."""
         self.intake: AlertIntake | None = None
         self._counted = Taken()
-        sources: list[Alerts] = []
         token = token_of(settings.token_from, "alerts.tokenFrom")
         if settings.webhook and token is not None:
             self.intake = AlertIntake(
@@ -49,10 +54,10 @@ class Alerting:
                 wake=lambda _: wake(),
                 most=settings.queue,
             )
-            sources.append(self.intake)
+        self.alerts: Alerts | None = self.intake
         if settings.alertmanager:
-            sources.append(Alertmanager(settings.alertmanager, clock=clock))
-        self.alerts: Alerts | None = BothAlerts(*sources) if sources else None
+            listing = Alertmanager(settings.alertmanager, clock=clock)
+            self.alerts = BothAlerts(self.intake, listing) if self.intake else listing
 
     def count(self, meter: Meter) -> None:
         """Add what has become of alerts since the last call."""

@@ -261,6 +261,7 @@ def test_requests_in_flight_outlive_the_version_they_went_to(stage: Stage) -> No
 def test_the_only_version_in_use_is_not_stopped(stage: Stage) -> None:
     """Its server goes on, whatever it is told."""
     stage.deploy("1")
+    stage.deploy("2")
     stage.open_route()
 
     with pytest.raises(Refused, match="move its share away first"):

@@ -65,6 +65,11 @@ class World:
     def start(self, version: str = "1", digest: str = "aa", key: str = "k") -> ServerState:
         return self.workloads.start(self.request(version, digest), key=key, token=1)
 
+    def another(self) -> ServerState:
+        """A second version that is ready: the first is not the only one."""
+        self.start("2", "cc", "k-other")
+        return self.until(ServerPhase.READY, "2")
+
     def read(self, version: str = "1") -> ServerState:
         return self.workloads.read(self.target, version)
 
@@ -318,12 +323,13 @@ def test_a_stopped_server_is_absent(world: World) -> None:
     """Stopping withdraws its endpoint and may be said twice; the version may be started anew."""
     world.start()
     world.until(ServerPhase.READY)
+    other = world.another()
     for _ in range(2):
         assert world.workloads.stop(world.target, "1", key="s", token=1).phase is ServerPhase.ABSENT
 
     assert world.read().phase is ServerPhase.ABSENT
-    assert world.workloads.servers(world.target) == ()
-    assert world.endpoints.published == {}
+    assert world.workloads.servers(world.target) == (other,)
+    assert set(world.endpoints.published) == {"2"}
     world.start(digest="bb", key="k2")
     assert world.until(ServerPhase.READY).artifact_digest == "bb"
 
@@ -332,6 +338,7 @@ def test_a_server_with_a_share_is_not_stopped(world: World) -> None:
     """It goes on serving, and is restarted if it crashes, as if nothing had been asked."""
     world.start()
     world.until(ServerPhase.READY)
+    world.another()
     world.endpoints.routed.add("1")
 
     with pytest.raises(Refused, match="has a share"):
@@ -340,6 +347,23 @@ def test_a_server_with_a_share_is_not_stopped(world: World) -> None:
     world.crash("1")
     world.until(ServerPhase.STARTING)
     world.until(ServerPhase.READY)
+
+
+def test_the_only_version_that_could_answer_is_not_stopped(world: World) -> None:
+    """With traffic or without: one that starts, or failed, is nothing to go back to."""
+    world.start()
+    world.until(ServerPhase.READY)
+    world.start("2", "cc")
+    for count in range(4):
+        world.until(ServerPhase.READY, "2")
+        world.crash("2")
+        world.until(ServerPhase.FAILED if count == 3 else ServerPhase.STARTING, "2")
+
+    with pytest.raises(Refused, match="the only version whose server is ready"):
+        world.workloads.stop(world.target, "1", key="s", token=1)
+    assert world.read().phase is ServerPhase.READY
+    assert "1" in world.endpoints.published
+    assert world.workloads.stop(world.target, "2", key="s", token=1).phase is ServerPhase.ABSENT
 
 
 def test_servers_are_listed_in_the_order_of_their_versions(world: World) -> None:

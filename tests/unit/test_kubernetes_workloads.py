@@ -76,15 +76,18 @@ def test_a_rule_of_others_keeps_what_they_wrote(world: World) -> None:
     body = {"metadata": {"name": "theirs", "namespace": "default"}}
     world.api.create(DESTINATION_RULE, {**body, "spec": {**spec, "subsets": [theirs]}})
     world.serve("1")
+    world.serve("2")
     world.workloads.stop(TARGET, "1", key="s", token=1)
     rule = world.api.read(DESTINATION_RULE, "default", "theirs")
 
-    assert rule["spec"] == {**spec, "subsets": [theirs]}
+    second = {"name": "v2", "labels": {"version": "v2"}}
+    assert rule["spec"] == {**spec, "subsets": [theirs, second]}
 
 
 def test_a_version_with_a_share_keeps_its_server(world: World) -> None:
     """The route is looked at, not remembered."""
     world.serve("1")
+    world.serve("2")
     body = virtual_service("default", "route", host="flights", version="1", hosts=["flights"])
     world.api.create(VIRTUAL_SERVICE, body)
 

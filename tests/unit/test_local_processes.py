@@ -104,6 +104,18 @@ class Machine:
         request = ServerRequest(target=TARGET, version="1", artifact=artifact, artifact_digest="aa")
         return self.workloads.start(request, key="k", token=1)
 
+    def start_another(self) -> None:
+        """A version that is ready, so that the first may be stopped."""
+        folder = self.home / "another"
+        folder.mkdir()
+        (folder / "digest").write_text("bb")
+        request = ServerRequest(target=TARGET, version="2", artifact=folder, artifact_digest="bb")
+        self.workloads.start(request, key="k", token=1)
+        eventually(
+            lambda: self.workloads.read(TARGET, "2"),
+            lambda state: state.phase is ServerPhase.READY,
+        )
+
     def read(self) -> ServerState:
         return self.workloads.read(TARGET, "1")
 
@@ -138,8 +150,9 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     machine = Machine(tmp_path)
     yield machine
-    for record in find_by_argument(str(machine.folder / "port")):
-        end(record, grace_s=0.0)
+    for version in ("1", "2"):
+        for record in find_by_argument(str(machine.folder.parent / version / "port")):
+            end(record, grace_s=0.0)
 
 
 def controllers(machine: Machine, count: int) -> list[subprocess.Popen[bytes]]:
@@ -159,6 +172,7 @@ def test_a_server_survives_its_controller_and_is_found_again(machine: Machine) -
 
     assert (state.key, state.restarts) == ("k", 0)
     assert machine.process() == process
+    machine.start_another()
     assert machine.workloads.stop(TARGET, "1", key="s", token=1).phase is ServerPhase.ABSENT
     assert not is_alive(process)
 
@@ -282,6 +296,7 @@ def test_a_server_that_was_ready_is_not_given_up_for_a_slow_answer(machine: Mach
 def test_requests_in_flight_are_answered_before_the_end(machine: Machine) -> None:
     """Stopping waits for them, within the grace."""
     machine.start()
+    machine.start_another()
     address = machine.until(ServerPhase.READY).address
     answers: list[int] = []
 
@@ -311,6 +326,7 @@ def test_a_server_that_does_not_listen_to_reason_is_killed(machine: Machine) -> 
     machine.workloads = machine.controller(grace_s=0.2)
     machine.start("stubborn")
     machine.until(ServerPhase.READY)
+    machine.start_another()
     process = machine.process()
 
     assert machine.workloads.stop(TARGET, "1", key="s", token=1).phase is ServerPhase.ABSENT
@@ -349,6 +365,7 @@ def test_a_stop_that_cannot_withdraw_leaves_the_server_serving(machine: Machine)
     """Requests may still come: ending it would fail them."""
     machine.start()
     machine.until(ServerPhase.READY)
+    machine.start_another()
     machine.endpoints.is_down = True
 
     with pytest.raises(Unavailable):
