@@ -226,6 +226,7 @@ class Controller:
         session = self._own.session(target)
         if session is None:
             return
+        session.recall()
         is_busy = bool(self._standing(session))
         told = take_up(session, target, is_busy=is_busy)
         if told:

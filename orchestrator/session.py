@@ -21,7 +21,7 @@ from orchestrator.kill_switch import KillSwitch
 from orchestrator.recorder import Line, Recorder
 from orchestrator.rulebook import Rulebook
 from policies.engine import PolicySet
-from tools.errors import Unavailable
+from tools.errors import MendloopError, Unavailable
 from tools.lease import Lease, Leases
 from tools.managed_model import ManagedModel
 
@@ -57,6 +57,8 @@ class Session:
     crash."""
     approval: ApprovalUsed | None = None
     """The approval that the permitted step uses up, where one was needed."""
+    _is_memory_doubtful: bool = False
+    """Whether the last write failed, and may have been made all the same."""
 
     @property
     def target(self) -> str:
@@ -86,13 +88,29 @@ class Session:
     ) -> None:
         """Write events with the memory that changed with them, then take the memory over.
 
-        Raises Unavailable when the lease is lost: the next owner's record stands.
+        Raises Unavailable when the lease is lost: the next owner's record stands; and after a write
+        that failed, until ``recall``: it may stand in the journal, with a memory of its own.
         """
         self.must_hold_lease()
+        if self._is_memory_doubtful:
+            raise Unavailable(f"what is remembered of {self.target} has to be read again first")
         changed = memory if memory is not None and memory != self.memory else None
-        self.recorder.write_all(lines, incident=incident, memory=changed)
+        try:
+            self.recorder.write_all(lines, incident=incident, memory=changed)
+        except MendloopError:
+            self._is_memory_doubtful = True
+            raise
         if changed is not None:
             self.memory = changed
+
+    def recall(self) -> None:
+        """Before anything rests on the memory: where a write failed, what the journal has counts.
+
+        Raises Unavailable when it cannot be read.
+        """
+        if self._is_memory_doubtful:
+            self.memory = self.recorder.last_memory()
+            self._is_memory_doubtful = False
 
     def peers(self) -> tuple[Peer, ...]:
         """The other targets as witnesses, from what was remembered of each last."""

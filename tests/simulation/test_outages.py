@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from stage import Stage, closed, quick_world
 
+from orchestrator.journal import kinds
 from simulations.rehearsal import incidents_of, run_until
 from simulations.releases import Release
 from simulations.world import World
@@ -86,7 +90,7 @@ def test_one_failure_of_any_write_changes_nothing_about_the_end(release: Release
         for call in FAILING
         for when, error in (("before", Unavailable), ("after", Uncertain))
         for number in range(1, counted.counts[f"{call}:{when}"] + 1)
-        if not (call == "journal.append" and when == "after")  # its answer is its commit
+        if not (call == "journal.append" and when == "after")  # see LosesAnswers
     ]
     cases += [
         FailsOnce("traffic.patch:before", number, Conflict)
@@ -107,3 +111,53 @@ def test_one_failure_of_any_write_changes_nothing_about_the_end(release: Release
             if wrong:
                 failures.append(f"{case.call}#{case.number} {case.error.__name__}: {wrong}")
     assert not failures, f"{len(failures)} of {len(picked)}:\n" + "\n".join(failures)
+
+
+@dataclass
+class LosesAnswers:
+    """A fault that lets appends of one kind of event through and then says that they failed, once
+    for each step or window, as where a commit's answer is lost and the database is gone."""
+
+    kind: str
+    told: set[str] = field(default_factory=set)
+
+    def meet(self, world: World) -> None:
+        def fault(call: str) -> None:
+            if call != "journal.append:after":
+                return
+            found = {about(event.payload) for event in world.journal.events(kinds=[self.kind])}
+            new, self.told = found - self.told, self.told | found
+            if new:
+                raise Unavailable("simulated: the answer to the commit was lost")
+
+        world.fault = fault
+
+
+def about(payload: Mapping[str, Any]) -> str:
+    """Which step or window."""
+    return str(payload.get("key") or json.dumps(payload, sort_keys=True))
+
+
+@pytest.mark.parametrize(
+    "kind", [kinds.STEP_INTENDED, kinds.STEP_OUTCOME, kinds.STEP_VERIFIED, kinds.WINDOW_OBSERVED]
+)
+def test_what_was_written_unanswered_counts(tmp_path: Path, kind: str) -> None:
+    """What the journal has is what happened, memory included: nothing goes on from an older one."""
+    world = quick_world(tmp_path)
+    stage = Stage(world)
+    controller = stage.controller(lambda call: None)
+    LosesAnswers(kind).meet(world)
+    for _ in range(2):
+        world.step(hours=6)
+        controller.tick()
+    world.submit_challenger(Release(error_rate=0.2))
+    run_until(world, controller, lambda w: bool(closed(w)), ticks=60, hours=2)
+    written = [about(event.payload) for event in world.journal.events(kinds=[kind])]
+
+    assert [i.outcome for i in closed(world)] == ["undone"]
+    assert dict(world.standing().aliases) == {"champion": "1"}
+    assert sorted(world.standing().servers) == ["1"]
+    assert kind == kinds.STEP_VERIFIED or len(written) == len(set(written))
+    world.ledger.check_end()
+    assert world.ledger.broken == []
+    assert stage.defects == []
