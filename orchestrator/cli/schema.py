@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 import click
 from pydantic import BaseModel
 
+from tools.durations import DocumentSchema
 from tools.errors import Invalid
 
 KINDS = {
@@ -55,7 +56,7 @@ def schema(kind: str, crd: bool) -> None:
     assert issubclass(model, BaseModel)
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **model.model_json_schema(by_alias=True),
+        **model.model_json_schema(by_alias=True, schema_generator=DocumentSchema),
     }
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
