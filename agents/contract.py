@@ -123,6 +123,9 @@ class Operation(Value):
         inside = ", ".join(f"{k}={v}" for k, v in sorted(self.arguments.items()))
         return f"{self.tool}({inside})" if inside else self.tool
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.requires, frozenset(self.achieves.items())))
+
     def unmet(self, state: Mapping[str, Scalar]) -> tuple[Condition, ...]:
         """Requirements that do not hold in ``state``."""
         return tuple(c for c in self.requires if not c.holds(state))

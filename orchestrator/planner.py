@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from agents.contract import Condition, Operation
 from agents.facts import Scalar
@@ -17,6 +18,8 @@ from orchestrator.relaxation import Relaxation
 from tools.values import Value
 
 State = dict[str, Scalar]
+REMEMBERED = 512
+"""Most solved problems that are kept; all that a plan depends on is its problem's name."""
 MAX_EXPANSIONS = 20_000
 """Bound on the search; reaching it is a planning failure, never an endless loop."""
 
@@ -64,8 +67,26 @@ def make_plan(
     """The cheapest plan for ``wanted`` from ``state``.
 
     ``ruled_out`` maps an operation's name to the reason why it may not be used now (a guardrail,
-    an attempt that failed).
+    an attempt that failed). A problem that was solved lately is not solved again.
     """
+    return _plan(
+        goal,
+        tuple(wanted),
+        tuple(state.items()),
+        tuple(operations),
+        tuple(ruled_out.items()),
+    )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _plan(
+    goal: str,
+    wanted: tuple[Condition, ...],
+    facts: tuple[tuple[str, Scalar], ...],
+    operations: tuple[Operation, ...],
+    closed: tuple[tuple[str, str], ...],
+) -> Plan | NoPlan:
+    state, ruled_out = dict(facts), dict(closed)
     allowed = sorted((o for o in operations if o.name not in ruled_out), key=lambda o: o.name)
     forbidden = tuple(Rejected(option=n, reason=r) for n, r in sorted(ruled_out.items()))
     relaxed = Relaxation(allowed)

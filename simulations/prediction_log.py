@@ -37,6 +37,8 @@ class InMemoryPredictionLog:
     def __init__(self) -> None:
         self._predictions: dict[str, pd.DataFrame] = {}
         self._labels: dict[str, pd.DataFrame] = {}
+        """In the order in which they became known."""
+        self._labelled: dict[str, int] = {}
 
     def append_predictions(self, target: str, frame: pd.DataFrame) -> None:
         """Add rows with the log's columns and any features; the first served of one id stays."""
@@ -52,12 +54,14 @@ class InMemoryPredictionLog:
         """Add ``request_id, label, known_at``; a later ``known_at`` corrects from then on."""
         fresh = frame[list(LABEL_FIELDS)].astype({"label": float, "known_at": "datetime64[us]"})
         rows = [part for part in (self._labels.get(target), fresh) if part is not None]
-        self._labels[target] = pd.concat(rows, ignore_index=True)
+        told = pd.concat(rows, ignore_index=True)
+        self._labels[target] = told.sort_values("known_at", kind="stable", ignore_index=True)
+        self._labelled[target] = int(told["request_id"].nunique())
 
     def extent(self, target: str) -> LogExtent:
         """Row counts and the event time reached."""
         rows = self._predictions.get(target, _EMPTY)
-        labels = int(self._labels.get(target, _NO_LABELS)["request_id"].nunique())
+        labels = self._labelled.get(target, 0)
         if rows.empty:
             return LogExtent(rows=0, first=None, watermark=None, labels=labels)
         times = rows["event_time"]
@@ -80,8 +84,11 @@ class InMemoryPredictionLog:
         inside = (rows["event_time"] >= start) & (rows["event_time"] < end)
         if version is not None:
             inside &= rows["version"] == version
-        window = rows[inside].sort_values(["event_time", "request_id"], ignore_index=True)
-        return window.reindex(columns=chosen)
+        window = rows.loc[inside, list(dict.fromkeys(c for c in chosen if c in rows))]
+        times = window["event_time"]
+        if not (times.is_monotonic_increasing and times.is_unique):
+            window = window.sort_values(["event_time", "request_id"])
+        return window.reset_index(drop=True).reindex(columns=chosen)
 
     def cohort(
         self,
@@ -97,9 +104,11 @@ class InMemoryPredictionLog:
         require_naive(as_of=as_of)
         rows = self.predictions(target, start=start, end=end, columns=columns, version=version)
         labels = self._labels.get(target, _NO_LABELS)
-        known = labels[labels["known_at"] <= as_of].sort_values("known_at", kind="stable")
+        known = labels[: int(labels["known_at"].searchsorted(pd.Timestamp(as_of), side="right"))]
         newest = known.drop_duplicates("request_id", keep="last")
-        return rows.merge(newest, on="request_id", how="left")
+        found = pd.Index(newest["request_id"]).get_indexer(pd.Index(rows["request_id"]))
+        told = newest[["label", "known_at"]].reset_index(drop=True).reindex(found)
+        return rows.assign(label=told["label"].to_numpy(), known_at=told["known_at"].to_numpy())
 
 
 def _features(rows: pd.DataFrame, columns: Sequence[str] | None) -> list[str]:

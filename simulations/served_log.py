@@ -46,8 +46,9 @@ class Answered:
         here = np.flatnonzero(chosen) + rows.start
         self.probability[here] = probability
         self.version[here] = version
-        for index in here:
-            self.masked[index] = masked
+        told = np.empty(1, dtype=object)
+        told[0] = masked
+        self.masked[here] = told
 
 
 class ServedLog:

@@ -119,7 +119,8 @@ def validate_window(
 def _with_time(frame: pd.DataFrame, time: str) -> pd.DataFrame:
     if time not in frame.columns:
         raise Invalid(f"no column {time}: every row needs its event time", field=time)
-    if pd.api.types.is_datetime64_any_dtype(frame[time]):
+    is_read = pd.api.types.is_datetime64_any_dtype(frame[time])
+    if is_read:
         moments = frame[time]
     else:
         try:
@@ -129,8 +130,8 @@ def _with_time(frame: pd.DataFrame, time: str) -> pd.DataFrame:
     if moments.isna().any():
         raise Invalid(f"{int(moments.isna().sum())} rows have no event time", field=time)
     if moments.dt.tz is not None:
-        moments = moments.dt.tz_convert("UTC").dt.tz_localize(None)
-    return frame.assign(**{time: moments})
+        return frame.assign(**{time: moments.dt.tz_convert("UTC").dt.tz_localize(None)})
+    return frame if is_read else frame.assign(**{time: moments})
 
 
 def _row_faults(frame: pd.DataFrame, rules: ValidationRules) -> list[WindowFault]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from agents.memory import Compared, DriftWatch, TargetMemory
+from agents.monitor.cohorts import unmasked
 from agents.ports import Desk
 from agents.served import Served
 from agents.windows import between, complete_windows, parse
@@ -66,7 +67,7 @@ def watch_drift(
 
 def believed(rows: pd.DataFrame, memory: TargetMemory) -> pd.DataFrame:
     """The rows from trusted event time whose inputs were served as they came."""
-    kept = rows[rows["masked"].map(len) == 0] if len(rows) else rows
+    kept = unmasked(rows)
     for span in memory.spans:
         if span.about == "log":
             continue  # what was served stands

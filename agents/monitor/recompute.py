@@ -29,6 +29,7 @@ from tools.statistics.verdict import Judgement, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 SAMPLE = 120
 """Most rows of a window, with and without a label each, that are computed again."""
@@ -107,19 +108,20 @@ def _newest_window(
 
 def _samples(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows without a label, and rows of the same time with one."""
-    fresh = rows[rows["label"].isna()]
-    told = rows[rows["label"].notna()]
-    if len(fresh):
-        times = told["event_time"]
-        told = told[(times >= fresh["event_time"].min()) & (times <= fresh["event_time"].max())]
-    return _thinned(fresh), _thinned(told)
+    is_fresh, times = rows["label"].isna().to_numpy(), rows["event_time"].to_numpy()
+    is_told = ~is_fresh
+    if is_fresh.any():
+        known = times[is_fresh]
+        is_told &= (times >= known.min()) & (times <= known.max())
+    return _thinned(rows, is_fresh), _thinned(rows, is_told)
 
 
-def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
-    """At most SAMPLE of them, spread evenly."""
-    if len(rows) <= SAMPLE:
-        return rows
-    return rows.iloc[np.linspace(0, len(rows) - 1, SAMPLE).astype(int)]
+def _thinned(rows: pd.DataFrame, chosen: NDArray[np.bool_]) -> pd.DataFrame:
+    """At most SAMPLE of the chosen ones, spread evenly."""
+    found = np.flatnonzero(chosen)
+    if len(found) > SAMPLE:
+        found = found[np.linspace(0, len(found) - 1, SAMPLE).astype(int)]
+    return rows.iloc[found]
 
 
 def _apart(rows: pd.DataFrame, expected: Floats) -> Floats:

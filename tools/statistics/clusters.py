@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tools.errors import Invalid
 from tools.statistics.profile import NumberProfile, Profile, as_floats
+
+Floats = NDArray[np.float64]
+Members = NDArray[np.intp]
 
 
 def design_effect(values: pd.Series, clusters: pd.Series) -> float:
@@ -23,12 +27,19 @@ def design_effect(values: pd.Series, clusters: pd.Series) -> float:
     """
     if len(values) != len(clusters):
         raise Invalid(f"{len(values)} values but {len(clusters)} clusters", field="clusters")
+    return _effect(values, _members(clusters))
+
+
+def _members(clusters: pd.Series) -> Members:
+    """A number per row, the same in one cluster."""
+    _, member = np.unique(clusters.to_numpy(), return_inverse=True)
+    return member
+
+
+def _effect(values: pd.Series, member: Members) -> float:
     if len(values) < 2:
         return 1.0
-    floats = as_floats(values)
-    # Missing values are the lowest rank: whether one is missing may be shared like a value.
-    ranks = pd.Series(np.where(np.isnan(floats), -np.inf, floats)).rank().to_numpy()
-    _, member = np.unique(clusters.to_numpy(), return_inverse=True)
+    ranks = _ranks(as_floats(values))
     sizes = np.bincount(member).astype(float)
     n, groups = len(ranks), len(sizes)
     if groups == n:
@@ -48,13 +59,25 @@ def design_effect(values: pd.Series, clusters: pd.Series) -> float:
     return max(1.0, min(weighted, 1.0 + (weighted - 1.0) * min(1.0, shared)))
 
 
+def _ranks(floats: Floats) -> Floats:
+    """From 1, equal values at their mean rank.
+
+    Missing values are the lowest: whether one is missing may be shared like a value.
+    """
+    filled = np.where(np.isnan(floats), -np.inf, floats)
+    _, place, counts = np.unique(filled, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2.0)[place])
+
+
 def with_design_effects(
     profile: Profile, frame: pd.DataFrame, clusters: pd.Series, *, score: str | None = None
 ) -> Profile:
     """The profile with the design effect of each of its number columns, and of the score."""
 
+    member = _members(clusters)
+
     def told(name: str, column: NumberProfile) -> NumberProfile:
-        effect = round(design_effect(frame[name], clusters), 4)
+        effect = round(_effect(frame[name], member), 4)
         return column.model_copy(update={"design_effect": effect})
 
     return profile.model_copy(
