@@ -122,3 +122,30 @@ def test_an_event_is_told_once(defined: KubernetesApi, namespace: str) -> None:
     mine = [e for e in defined.list(EVENT, namespace) if e.get("reason") == "IncidentOpened"]
 
     assert [e["regarding"]["name"] for e in mine] == ["flights"]
+
+
+def test_kubectl_shows_how_a_model_is(defined: KubernetesApi, namespace: str) -> None:
+    """The columns of `kubectl get managedmodels`: the API server makes the table."""
+    defined.create(MANAGED_MODEL, resource(namespace))
+    incident = {"id": "inc-7", "status": "open", "openedAt": "2026-01-05T12:00:00Z"}
+    told = {"phase": "Repairing", "versions": {"champion": "3"}, "lastIncident": incident}
+    defined.patch_status(MANAGED_MODEL, namespace, "flights", told)
+    table = defined._client.call_api(
+        MANAGED_MODEL.path(namespace),
+        "GET",
+        header_params={"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"},
+        auth_settings=["BearerToken"],
+        response_type="object",
+        _return_http_data_only=True,
+    )
+    [row] = table["rows"]
+    shown = dict(zip((c["name"] for c in table["columnDefinitions"]), row["cells"], strict=True))
+
+    assert shown.pop("Age")
+    assert {name: shown[name] for name in ("Name", "Phase", "Champion", "Incident")} == {
+        "Name": "flights",
+        "Phase": "Repairing",
+        "Champion": "3",
+        "Incident": "inc-7",
+    }
+    assert shown["Autonomy"] == EXAMPLE["spec"]["guardrails"]["autonomy"]

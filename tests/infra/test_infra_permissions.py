@@ -44,7 +44,6 @@ from tools.workloads import ServerPhase, ServerRequest, ServingConfig
 OWN, MODELS = "mendloop", "default"
 DOCUMENT = ROOT / "examples" / "flights" / "model.yaml"
 MODEL = load_document(DOCUMENT, ManagedModel)
-TARGET = MODEL.target
 Grant = tuple[str, str, str, str]
 """Namespace, API group, resource, verb."""
 
@@ -109,30 +108,44 @@ def grants(level: str) -> frozenset[Grant]:
 class Installation:
     """A cluster with one model, its route, and a kubelet; and the adapters of one account."""
 
-    def __init__(self, admin: KubernetesApi) -> None:
-        self.admin = admin
-        self.kubelet = Kubelet(admin, MODELS)
-        meta = {"namespace": MODELS, "name": "flights"}
+    def __init__(
+        self,
+        admin: KubernetesApi,
+        account: Callable[[str], KubernetesApi],
+        *,
+        own: str = OWN,
+        models: str = MODELS,
+    ) -> None:
+        """``account``: the connection of whom the chart gives a level."""
+        self.admin, self.account, self.own, self.models = admin, account, own, models
+        self.model = load_document(DOCUMENT, ManagedModel).model_copy(
+            update={"metadata": MODEL.metadata.model_copy(update={"namespace": models})}
+        )
+        self.target = self.model.target
+        self.kubelet = Kubelet(admin, models)
+        meta = {"namespace": models, "name": "flights"}
         spec = {"selector": {"app": "flights"}, "ports": [{"name": "http", "port": 80}]}
         admin.create(
             SERVICE, {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
         )
-        admin.create(MANAGED_MODEL, yaml.safe_load(DOCUMENT.read_text(encoding="utf-8")))
+        body = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
+        body["spec"]["data"]["history"] = "s3://history/flights.parquet"
+        admin.create(MANAGED_MODEL, {**body, "metadata": meta})
 
     @contextmanager
     def under(self, level: str) -> Iterator[None]:
         """With the adapters of an account that the chart gives this level."""
-        self.api = GrantedApi(self.admin._client, grants(level))
-        desks = ClusterDesks(Kubernetes(namespace=OWN))
+        self.api = self.account(level)
+        desks = ClusterDesks(Kubernetes(namespace=self.own))
         desks.api, desks.health = self.api, self.kubelet.health
-        self.resources = ManagedModelResources.of(self.api, [MODELS])
+        self.resources = ManagedModelResources.of(self.api, [self.models])
         try:
             assert self.resources.start(), "the custom resources may not be read"
             settings = KubernetesServers(template=ServerSettings(image="serving:1"))
             clock = VirtualClock()
             metrics = MemoryMetrics(clock)
-            self.traffic = desks.traffic(MODEL, Istio(), metrics, clock)
-            self.workloads = desks.workloads(MODEL, settings)
+            self.traffic = desks.traffic(self.model, Istio(), metrics, clock)
+            self.workloads = desks.workloads(self.model, settings)
             yield
         finally:
             self.resources.stop()
@@ -141,63 +154,71 @@ class Installation:
     def start(self, version: str) -> None:
         """A server for the version, until it is ready."""
         request = ServerRequest(
-            target=TARGET, version=version, artifact=Path("artifact"), artifact_digest="aa"
+            target=self.target, version=version, artifact=Path("artifact"), artifact_digest="aa"
         )
         self.workloads.start(request, key=f"start-{version}", token=1)
-        for _ in range(2):  # the pod is made, then its model is loaded
+        self.load(version)
+
+    def load(self, version: str) -> None:
+        """The pod is made, then its model is loaded."""
+        for _ in range(2):
             self.kubelet.pass_time(5.0)
-        _await(lambda: self.workloads.read(TARGET, version).phase is ServerPhase.READY)
+        _await(lambda: self.workloads.read(self.target, version).phase is ServerPhase.READY)
 
     def act(self) -> None:
         """A release from beginning to end."""
         self.start("1")
-        route = virtual_service(MODELS, "flights", host="flights", version="1", hosts=["flights"])
-        self.admin.create(VIRTUAL_SERVICE, route)
+        host = "flights"
+        route = virtual_service(self.models, host, host=host, version="1", hosts=[host])
+        self.admin.create(VIRTUAL_SERVICE, {**route, "apiVersion": VIRTUAL_SERVICE.api_version})
         self.start("2")
-        self.workloads.configure(TARGET, "2", ServingConfig(masked=("temp",)), key="mask", token=2)
-        self.workloads.restart(TARGET, "2", key="restart", token=2)
+        masked = ServingConfig(masked=("temp",))
+        self.workloads.configure(self.target, "2", masked, key="mask", token=2)
+        self.workloads.restart(self.target, "2", key="restart", token=2)
+        self.load("2")
         self.shift("v2")
-        self.workloads.stop(TARGET, "1", key="stop", token=2)
+        self.workloads.stop(self.target, "1", key="stop", token=2)
 
     def shift(self, subset: str) -> None:
         """All requests to another version."""
-        stored = self.admin.read(VIRTUAL_SERVICE, MODELS, "flights")["metadata"]["resourceVersion"]
+        standing = self.admin.read(VIRTUAL_SERVICE, self.models, "flights")
+        stored = standing["metadata"]["resourceVersion"]
         _await(lambda: self._revision() == stored)
         path = "/spec/http/0/route/0/destination/subset"
         change = {"op": "replace", "path": path, "value": subset}
-        self.traffic.patch(MODELS, "flights", [change], resource_version=stored)
+        self.traffic.patch(self.models, "flights", [change], resource_version=stored)
 
     def _revision(self) -> str:
         """Of the route, as the copies have it."""
         try:
-            return self.traffic.read(MODELS, "flights").resource_version
+            return self.traffic.read(self.models, "flights").resource_version
         except Invalid:
             return ""
 
     def observe(self) -> None:
         """Everything that is only looked at."""
-        self.workloads.servers(TARGET)
-        self.traffic.read(MODELS, "flights")
-        IstioSubsets(self.api).versions(TARGET)
-        self.api.patch_status(MANAGED_MODEL, MODELS, "flights", {"phase": "Healthy"})
+        self.workloads.servers(self.target)
+        self.traffic.read(self.models, "flights")
+        IstioSubsets(self.api).versions(self.target)
+        self.api.patch_status(MANAGED_MODEL, self.models, "flights", {"phase": "Healthy"})
         self.resources.read()
-        about = Regarding(kind=MANAGED_MODEL, namespace=MODELS, name="flights", uid="1")
+        about = Regarding(kind=MANAGED_MODEL, namespace=self.models, name="flights", uid="1")
         told = Told(key="1", type="Normal", reason="Resolved", action="Resolving", note="")
         tell(self.api, about, told, instance="a", now=datetime.now(UTC))
 
     def keep(self) -> None:
         """Leases, kill switch, checkpoints: what mendloop keeps of its own."""
         clock = VirtualClock()
-        leases = KubernetesLeases(self.api, clock, namespace=OWN)
+        leases = KubernetesLeases(self.api, clock, namespace=self.own)
         assert leases.replicas("a") == {"a"}
-        lease = leases.acquire_many([TARGET], "a")[TARGET]
+        lease = leases.acquire_many([self.target], "a")[self.target]
         leases.release(lease)
         leases.leave("a")
-        switch = StopConfigMap(self.api, namespace=OWN)
-        switch.on([None, TARGET])
-        switch.turn_on(TARGET, "a person in the pod")
-        switch.turn_off(TARGET)
-        place = ConfigMapPlace(config_map=f"{OWN}/mendloop-checkpoints")
+        switch = StopConfigMap(self.api, namespace=self.own)
+        switch.on([None, self.target])
+        switch.turn_on(self.target, "a person in the pod")
+        switch.turn_off(self.target)
+        place = ConfigMapPlace(config_map=f"{self.own}/mendloop-checkpoints")
         checkpoints = ConfigMapOfCheckpoints(place, connect=lambda: self.api)
         checkpoints.put([("1.checkpoint", "note")])
         checkpoints.put([("2.checkpoint", "note")])
@@ -214,7 +235,7 @@ def _await(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 def place() -> Iterator[Installation]:
     with open_stand_in() as admin:
-        yield Installation(admin)
+        yield Installation(admin, lambda level: GrantedApi(admin._client, grants(level)))
 
 
 def test_everything_that_the_adapters_do_is_granted(place: Installation) -> None:
@@ -224,6 +245,7 @@ def test_everything_that_the_adapters_do_is_granted(place: Installation) -> None
         place.act()
         place.observe()
 
+    assert isinstance(place.api, GrantedApi)
     assert unneeded(place.api) == set()
     assert place.api.used - asked_by_the_doctor() == set()
     assert asked_by_the_doctor() - place.api.granted == set()
@@ -236,7 +258,7 @@ def unneeded(api: GrantedApi) -> set[Grant]:
     return set(api.granted - api.used - listed)
 
 
-def asked_by_the_doctor() -> set[Grant]:
+def asked_by_the_doctor(own: str = OWN, models: str = MODELS) -> set[Grant]:
     """What `mendloop doctor` looks for, where mendloop acts."""
     of_models = (
         *rights.TO_FOLLOW_RESOURCES,
@@ -248,7 +270,7 @@ def asked_by_the_doctor() -> set[Grant]:
     of_its_own = (*rights.TO_HOLD_LEASES, *rights.TO_KEEP_CONFIG_MAPS)
     return {
         (namespace, right.group, right.resource, right.verb)
-        for namespace, found in ((MODELS, of_models), (OWN, of_its_own))
+        for namespace, found in ((models, of_models), (own, of_its_own))
         for right in found
     }
 
@@ -266,4 +288,5 @@ def test_an_observer_looks_at_everything_and_changes_nothing(place: Installation
         with pytest.raises(Refused, match="forbidden: patch virtualservices"):
             place.shift("v2")
 
+    assert isinstance(place.api, GrantedApi)
     assert unneeded(place.api) == set()
