@@ -22,6 +22,7 @@ TRAINING_DATA = "training.data"
 QUALITY = "quality"
 CAUSE = "cause"
 RETRAINING = "retraining"
+REFRESH = "refresh"
 CHALLENGER = "challenger"
 SHARE = "challenger.percent"
 PROVED = "challenger.proved_percent"
@@ -49,6 +50,7 @@ VOCABULARY: dict[str, tuple[type, str]] = {
         "may_help | cannot_help: whether newer data can cure what labels show (a shift of inputs "
         "alone, or a season that the model itself expected, cannot be cured by training)",
     ),
+    REFRESH: (str, "none | due: whether the document's triggers ask for a new challenger"),
     CHALLENGER: (str, "none | registered | ready | refused: how far the challenger has come"),
     SHARE: (int, "percent of the traffic that the route gives to the challenger"),
     PROVED: (int, "highest percent at which this challenger was proved not to harm"),

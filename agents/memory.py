@@ -19,6 +19,7 @@ from tools.statistics.canary import CanaryEvidence
 from tools.statistics.cohort import CohortProcess
 from tools.statistics.performance import LabelFreeEstimate, PerformanceProcess
 from tools.statistics.verdict import Judgement
+from tools.triggers import Dealt
 from tools.values import Value
 
 
@@ -229,6 +230,8 @@ class TargetMemory(Value):
     """The champion that a revived former is to take over from."""
     baseline: Baseline | None = None
     """None: taken at the next look, as after each of mendloop's own acts."""
+    refresh: Dealt | None = None
+    """What was done about the document's triggers; None before they were first looked at."""
     alerts: tuple[Alert, ...] = ()
     """Those that fired at the last look, as they were written down."""
 

@@ -12,6 +12,7 @@ from agents.facts import (
     INPUTS,
     QUALITY,
     QUARANTINE,
+    REFRESH,
     SERVICE,
     SHADOW,
     SHARE,
@@ -39,6 +40,8 @@ class Goal(Value):
     """What sets an incident off, in one word for lists."""
     needs_cause: bool = False
     """Whether a person would ask why it is broken; the way to it may depend on the answer."""
+    gives_way: bool = False
+    """Nothing is wrong: until its work has begun, any other goal of the concern comes first."""
 
     def is_broken(self, state: dict[str, Scalar]) -> bool:
         """Whether the target needs work for this goal."""
@@ -102,6 +105,15 @@ QUALITY_MET = Goal(
     reached_when=(is_(QUALITY, "meets", UNKNOWN), _ANSWERS, *_TIDY),
     needs_cause=True,
 )
+REFRESHED = Goal(
+    name="the model is as fresh as asked",
+    concern="model",
+    purpose="A challenger has been tried at the times, or after the rows, that the document names.",
+    trigger="refresh",
+    broken_when=(is_(REFRESH, "due"),),
+    reached_when=(is_(REFRESH, "none", UNKNOWN), _ANSWERS, *_TIDY),
+    gives_way=True,
+)
 TIDY = Goal(
     name="nothing is left half-way",
     concern="model",
@@ -112,9 +124,16 @@ TIDY = Goal(
 )
 """Opens no incident; the last thing that one does."""
 
-GOALS = (DATA_TRUSTED, SERVICE_ANSWERS, RELEASE_DECIDED, QUALITY_MET)
+GOALS = (DATA_TRUSTED, SERVICE_ANSWERS, RELEASE_DECIDED, QUALITY_MET, REFRESHED)
 
 
 def goal_named(name: str) -> Goal:
     """The goal with this name."""
     return next(goal for goal in GOALS if goal.name == name)
+
+
+def comes_first(state: dict[str, Scalar], goal: Goal) -> bool:
+    """Whether something is wrong that is not this goal's own work; that has not begun while the
+    goal is broken. It opens again afterwards, if it still is."""
+    others = (other for other in GOALS if other.concern == goal.concern and other is not goal)
+    return goal.is_broken(state) and any(other.is_broken(state) for other in others)

@@ -17,7 +17,7 @@ from orchestrator.journal.payloads import AutonomyChanged
 from tools.managed_model import Guardrails, Rung
 
 RUNGS: tuple[Rung, ...] = ("observe", "propose", "approve", "auto")
-LEFT_ALONE = "left alone"
+LEFT_ALONE, GAVE_WAY = "left alone", "gave way"
 _ROUTING = ("start_canary", "advance_canary", "roll_back", "promote", "switch_back")
 
 
@@ -106,6 +106,8 @@ class LadderBook:
         """On the lowest rung nothing can be done: having been right to call is enough."""
         self._courses.pop(event.incident, None)
         standing = self._standing[event.target]
+        if event.payload.get("outcome") == GAVE_WAY:
+            return
         done = (
             course.acted
             and event.kind == kinds.INCIDENT_RESOLVED

@@ -13,15 +13,15 @@ from agents.diagnosis import diagnose as explain
 from agents.facts import CANARY, CAUSE, CHAMPION, DATA_TRUST, RETRAINING, SERVICE, SHARE, UNKNOWN
 from agents.monitor.diagnose import diagnosed_facts, gather
 from agents.monitor.service import BROKEN
-from orchestrator import autonomy, awaiting, reporting
-from orchestrator.goals import RELEASE_DECIDED, TIDY, Goal, goal_named
+from orchestrator import asking, autonomy, awaiting, reporting
+from orchestrator.goals import RELEASE_DECIDED, TIDY, Goal, comes_first, goal_named
 from orchestrator.guard import rule_on
 from orchestrator.options import Options, options_of
 from orchestrator.planner import NoPlan, Plan
-from orchestrator.reporting import TAKEN_OVER
+from orchestrator.reporting import GAVE_WAY, TAKEN_OVER
 from orchestrator.ruling_out import counted, denied, rule_out, taken_back
 from orchestrator.session import Session
-from orchestrator.steps import Acted, StepRecord, check, is_answered, new_step
+from orchestrator.steps import Acted, StepRecord, check, is_answered, is_begun, new_step
 from orchestrator.steps import act as carry_out
 from orchestrator.take_over import holder_of, note_taken_over
 from policies.context import PlanContext
@@ -59,6 +59,8 @@ def observe(state: State, session: Session) -> State:
         return {"next": "plan"}
     if _is_over(state, session, goal):
         return {"next": "close", "outcome": "resolved"}
+    if goal.gives_way and comes_first(session.state.values(), goal):
+        return {"next": "close", "outcome": GAVE_WAY}
     if _is_given_up(state, session):
         return _escalate(f"{MAX_STEPS} steps did not reach the goal")
     facts = session.state.values()
@@ -122,6 +124,10 @@ def guard(state: State, session: Session) -> State:
     step = StepRecord.model_validate(state["step"])
     if holder_of(session.recorder.journal, session.target) != "mendloop":
         return {"next": "close", "outcome": TAKEN_OVER}
+    goal, begun = goal_named(state["goal"]), is_begun(session, step)
+    if goal.gives_way and comes_first(session.state.values(), goal) and not begun:
+        asking.withdraw(session, step, "something is wrong meanwhile, and comes first")
+        return {"next": "close", "outcome": GAVE_WAY}
     autonomy.review(session, incident=step.incident)
     plan = PlanContext(goal=state["goal"], tools=tuple(state.get("plan", ())))
     judged = rule_on(

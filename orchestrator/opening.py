@@ -35,10 +35,19 @@ def open_incident(session: Session, goal: Goal, incident: str) -> IncidentSummar
         goal=goal.name,
         concern=goal.concern,
         trigger=goal.trigger,
-        summary="; ".join(str(c) for c in goal.broken_when if c.holds(facts)),
+        summary=_summary(session, goal),
         event_time=session.event_time,
         facts=facts,
     )
     session.remember(None, [(kinds.INCIDENT_OPENED, "monitor", payload)], incident=incident)
     log.info("incident.opened", incident=incident, target=session.target, goal=goal.name)
     return fold_incidents(session.recorder.journal.events(incident=incident))[0]
+
+
+def _summary(session: Session, goal: Goal) -> str:
+    """The facts that broke the goal; for one that nothing is wrong about, what asks for it."""
+    refresh = session.memory.refresh
+    if goal.gives_way and refresh is not None:
+        return f"due: {refresh.due}"
+    facts = session.state.values()
+    return "; ".join(str(c) for c in goal.broken_when if c.holds(facts))

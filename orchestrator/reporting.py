@@ -38,6 +38,8 @@ from tools.values import Value, digest
 LEFT_ALONE = "left alone"
 TAKEN_OVER = "taken over"
 """How the incidents of a target end that a person takes in hand."""
+GAVE_WAY = "gave way"
+"""How one ends that only the calendar asked for, when something is wrong meanwhile."""
 RELEASED = "released"
 """How those of a target end whose model document was removed."""
 
@@ -220,7 +222,7 @@ def write_end(session: Session, incident: str, outcome: str, reason: str) -> Non
         line = (kinds.INCIDENT_ESCALATED, "monitor", end)
     else:
         end = IncidentResolved(
-            outcome=outcome if outcome in (TAKEN_OVER, RELEASED) else _outcome(done),
+            outcome=outcome if outcome in (TAKEN_OVER, GAVE_WAY, RELEASED) else _outcome(done),
             summary=", ".join(done) or "nothing had to be done",
             event_time=session.event_time,
         )
@@ -244,6 +246,8 @@ def _outcome(done: list[str]) -> str:
         return "undone"
     if not decisive and "stop_spare_servers" in done:
         return "tidied up"
+    if not decisive and any(tool.startswith("retrain_") for tool in done):
+        return "nothing better"
     return decisive[-1] if decisive else "resolved"
 
 

@@ -17,6 +17,7 @@ from tools.durations import Duration as Duration
 from tools.rollout import Rollout as Rollout
 from tools.rollout import Shadow as Shadow
 from tools.schema import DocumentValue, FeatureSchema
+from tools.triggers import Triggers
 
 Rung = Literal["observe", "propose", "approve", "auto"]
 """How much mendloop may do by itself, least first."""
@@ -200,6 +201,8 @@ class ManagedModelSpec(DocumentValue):
     gates: tuple[Gate, ...] = Field(min_length=1)
     serving: Serving
     rollout: Rollout = Rollout()
+    triggers: Triggers | None = None
+    """What asks for a challenger besides labels and alerts; None: nothing does."""
     evidence: EvidenceRules = EvidenceRules()
     guardrails: Guardrails = Guardrails()
 

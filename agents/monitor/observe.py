@@ -10,6 +10,7 @@ from agents.monitor.drift import watch_drift
 from agents.monitor.label_trust import watch_labels
 from agents.monitor.performance import JudgedWindow, judge_matured_windows, judge_probation
 from agents.monitor.recompute import recompute
+from agents.monitor.refresh import note_due
 from agents.monitor.service import Pulse, feel, server_facts, service_facts
 from agents.monitor.state import facts_of
 from agents.ports import Desk
@@ -77,6 +78,8 @@ def observe(
             memory, judged = judge_matured_windows(desk, model, memory, served, extent)
             memory = watch_labels(desk, model, memory, served, extent)
             memory = judge_probation(desk, model, memory, served, extent)
+        if model.spec.triggers is not None or memory.refresh is not None:
+            memory = note_due(model, memory, desk.clock.now(), extent)
     except Unavailable as error:
         missing = str(error)
     return Observation(

@@ -20,11 +20,13 @@ from agents.facts import (
     CHAMPION,
     DATA_TRUST,
     FORMER,
+    REFRESH,
     RETRAINING,
     TRAINING_DATA,
     UNKNOWN,
 )
 from agents.memory import Pinned, TargetMemory
+from agents.monitor.refresh import dealt_with
 from agents.ports import Desk
 from agents.served import look
 from tools.data_files import read_table
@@ -35,6 +37,9 @@ from tools.registry import CHALLENGER as CHALLENGER_ALIAS
 from tools.registry import ModelVersion
 
 PIPELINE = "retrain"
+DUE = "due"
+"""Why a run was asked for: the document's triggers."""
+REFUSED = "the gates refused it"
 EQUAL = 1e-6
 """Rates of the same labels differ by rounding only."""
 
@@ -72,7 +77,15 @@ class Retrain:
             achieves={CHALLENGER: "registered"},
             cost=self._cost,
         )
-        return (learning, replacing)
+        if model.spec.triggers is None:
+            return (learning, replacing)
+        refreshing = self.contract.operation(
+            arguments={"because": DUE},
+            requires=(is_(REFRESH, "due"), *possible),
+            achieves={CHALLENGER: "registered", REFRESH: "none"},
+            cost=self._cost,
+        )
+        return (learning, replacing, refreshing)
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
         pinned = memory.pinned
@@ -98,7 +111,9 @@ class Retrain:
             case RunPhase.RUNNING:
                 return self._following(desk, call, run)
             case RunPhase.SUCCEEDED:
-                return _registered(desk, call, run, memory)
+                extent = desk.log.extent(call.model.target)
+                memory = dealt_with(memory, desk.clock.now(), extent)
+                return _as_asked(call, _registered(desk, call, run, memory), memory)
             case RunPhase.LOST | RunPhase.ABSENT:
                 return Verification(holds=Holds.BROKEN, detail=f"run {call.key} is {run.phase}")
             case RunPhase.FAILED | RunPhase.CANCELLED:
@@ -113,6 +128,21 @@ class Retrain:
             return Verification(holds=Holds.BROKEN, detail=detail)
         done = ", ".join(run.steps_done) or "nothing yet"
         return Verification(holds=Holds.UNKNOWN, detail=f"in {run.step or 'start'}; done: {done}")
+
+
+def _as_asked(call: Call, found: Verification, memory: TargetMemory) -> Verification:
+    """A run has answered the triggers, whoever asked for it and whatever its gates said.
+
+    Nothing is wrong when a run that only the calendar asked for brings nothing better.
+    """
+    kept = found.model_copy(update={"memory": found.memory or memory})
+    is_refused = found.holds is Holds.BROKEN and found.detail.startswith(REFUSED)
+    if not (is_refused and call.operation.arguments.get("because") == DUE):
+        return kept
+    detail = f"the champion stays: {found.detail}"
+    return kept.model_copy(
+        update={"holds": Holds.HOLDS, "detail": detail, "facts": {REFRESH: "none"}}
+    )
 
 
 def retrain_full() -> Retrain:
@@ -167,7 +197,7 @@ def _registered(desk: Desk, call: Call, run: RunState, memory: TargetMemory) -> 
     version = desk.registry.by_run(call.model.spec.model, call.key)
     if version is None or not version.gates_passed:
         refused = "; ".join(run.outputs.get("refused", [])) or "no version was registered"
-        return Verification(holds=Holds.BROKEN, detail=f"the gates refused it: {refused}")
+        return Verification(holds=Holds.BROKEN, detail=f"{REFUSED}: {refused}")
     pinned = memory.pinned
     if pinned is not None and version.data_digest != pinned.digest:
         detail = (

@@ -56,9 +56,11 @@ class Standing(Value):
     @property
     def broken_goal(self) -> str:
         """What is not as it should be, in the goal's own words; empty when nothing is."""
-        return next((goal.name for goal in GOALS if goal.is_broken(self.facts)), "")
+        return next((goal.name for goal in _PROMISES if goal.is_broken(self.facts)), "")
 
 
+_PROMISES = tuple(goal for goal in GOALS if not goal.gives_way)
+"""A model whose next training is due is healthy."""
 _SILENCE = "no server of the champion is ready, and nothing tells whether it answers"
 
 
@@ -160,7 +162,7 @@ def _healthy(standing: Standing) -> _Said:
     """How the model is, whoever does something about it."""
     if standing.trouble:
         return _Said("Unknown", "NotObserved", standing.trouble)
-    for goal in GOALS:
+    for goal in _PROMISES:
         if goal.is_broken(standing.facts):
             reason = "".join(word.capitalize() for word in goal.trigger.split("_"))
             said = [str(c) for c in goal.broken_when if c.holds(standing.facts)]

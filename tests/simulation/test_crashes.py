@@ -93,8 +93,8 @@ SCENARIOS = {
         ),
         Scenario("frozen-feed", World.freeze, sample=12, hours=6, meanwhile=thaw_later),
         Scenario("approved-release", good_release, sample=8, meanwhile=say_yes, autonomy="approve"),
-        Scenario("shadow", good_release, sample=8, shadow=COPIES),
-        Scenario("bad-shadow", bad_release, sample=6, shadow=COPIES),
+        Scenario("shadow", good_release, sample=4, shadow=COPIES),
+        Scenario("bad-shadow", bad_release, sample=3, shadow=COPIES),
         Scenario("drift", lambda world: world.become(CHANGED), sample=4, hours=6),
     )
 }

@@ -122,6 +122,7 @@ def test_a_quiet_target_reads_as_such(tmp_path: Path) -> None:
         PROVED: 0,
         CANARY: "none",
         "shadow": "none",
+        "refresh": "none",
         "skew": UNKNOWN,
         CHAMPION: "settled",
         FORMER: "none",
