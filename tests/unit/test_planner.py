@@ -156,3 +156,25 @@ def test_what_is_ruled_out_is_not_planned_with_and_says_why() -> None:
 
 def _cost(minutes: float) -> Cost:
     return Cost(minutes=minutes)
+
+
+def test_a_solved_problem_is_not_mistaken_for_another_one() -> None:
+    """Of two problems that differ in one cost, one fact or one reason, each gets its own plan."""
+
+    def tool(name: str, minutes: float) -> Operation:
+        cost = Cost(minutes=minutes)
+        return Operation(tool=name, agent="x", requires=(), achieves={"a": "1"}, cost=cost)
+
+    def tools_of(plan: Plan | NoPlan) -> list[str]:
+        assert isinstance(plan, Plan)
+        return [step.tool for step in plan.steps]
+
+    wanted = (Condition(fact="a", values=("1",)),)
+    first = make_plan("goal", wanted, {}, [tool("x", 1), tool("y", 2)], {})
+    dearer = make_plan("goal", wanted, {}, [tool("x", 3), tool("y", 2)], {})
+    closed = make_plan("goal", wanted, {}, [tool("x", 1), tool("y", 2)], {"x": "denied"})
+    reached = make_plan("goal", wanted, {"a": "1"}, [tool("x", 1), tool("y", 2)], {})
+
+    assert [tools_of(p) for p in (first, dearer, closed, reached)] == [["x"], ["y"], ["y"], []]
+    again = make_plan("goal", wanted, {}, [tool("x", 1), tool("y", 2)], {"x": "another reason"})
+    assert again.ruled_out == {"x": "another reason"}
