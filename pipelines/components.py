@@ -44,6 +44,14 @@ def validate(rows: Input[Dataset], spec: str, output_dir: str, report: Output[Ar
 
 
 @_component
+def check_data(uri: str, spec: str) -> None:
+    """Say whether the data, as it is now, would be trained on."""
+    from pipelines import entry
+
+    entry.check_data(uri, spec)
+
+
+@_component
 def features(
     rows: Input[Dataset],
     spec: str,

@@ -31,6 +31,18 @@ def validate(rows: str, spec: str, output_dir: str, report: str) -> None:
         keep_report(Path(report), output_dir, "validated")
 
 
+def check_data(uri: str, spec: str) -> None:
+    """What ``ingest`` and ``validate`` would say of the data as it is now; nothing is kept."""
+    with step("check-data"), tempfile.TemporaryDirectory() as folder:
+        from pipelines.steps.ingest import ingest as take
+        from pipelines.steps.validate import validate as judge
+        from tools.data_files import content_digest
+
+        wanted, rows = _spec(spec), Path(folder) / "rows.parquet"
+        take(uri, content_digest(uri), wanted, rows, Path(folder) / "ingested.json")
+        judge(rows, wanted, Path(folder) / "validated.json")
+
+
 def features(rows: str, spec: str, output_dir: str, inputs: str, plan: str) -> None:
     """See pipelines/steps/features.py."""
     with step("features"):

@@ -25,10 +25,17 @@ class KubeflowSchedules:
     """Implements PipelineSchedules."""
 
     def __init__(
-        self, api: KubeflowApi, pipelines: Mapping[str, str], *, experiment: str = EXPERIMENT
+        self,
+        api: KubeflowApi,
+        pipelines: Mapping[str, str],
+        *,
+        experiment: str = EXPERIMENT,
+        image: str = "",
     ) -> None:
-        """``pipelines`` maps names to ``module:attribute`` of Kubeflow definitions."""
+        """``pipelines`` maps names to ``module:attribute`` of Kubeflow definitions; ``image`` is
+        what their steps run in, empty: what the components name."""
         self._api, self._pipelines, self._experiment = api, dict(pipelines), experiment
+        self._image = image
 
     def ensure(self, schedule: Schedule) -> bool:
         """See PipelineSchedules."""
@@ -39,7 +46,7 @@ class KubeflowSchedules:
                 f"there is no pipeline {schedule.pipeline!r}; expected one of {known}",
                 field="pipeline",
             )
-        spec = compiled(definition)
+        spec = compiled(definition, image=self._image)
         place, wanted = self._api.experiment(self._experiment), _content(schedule, spec)
         kept, superfluous = _sorted(self._api.recurring(place, schedule.name), wanted)
         for each in superfluous:
@@ -71,7 +78,9 @@ class KubeflowSchedules:
         if definition is None:
             return False
         found = self._api.recurring(self._api.experiment(self._experiment), schedule.name)
-        kept, superfluous = _sorted(found, _content(schedule, compiled(definition)))
+        kept, superfluous = _sorted(
+            found, _content(schedule, compiled(definition, image=self._image))
+        )
         return bool(kept) and not superfluous
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.delivery import config_option, duration
+from orchestrator.cli.pipelines_schedule import schedule
 
 _PIPELINES = ("retrain",)  # a test compares it with pipelines/catalog.py, which imports Kubeflow
 
@@ -14,6 +15,9 @@ _PIPELINES = ("retrain",)  # a test compares it with pipelines/catalog.py, which
 @click.group()
 def pipelines() -> None:
     """Compile training pipelines, and submit a run."""
+
+
+pipelines.add_command(schedule)
 
 
 @pipelines.command(name="compile")

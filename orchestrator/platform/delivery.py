@@ -19,12 +19,14 @@ from orchestrator.assembly import (
 from orchestrator.platform import reach
 from orchestrator.platform.connections import KubeflowSettings, MlflowSettings
 from orchestrator.platform.document import Platform, PlatformSpec
+from tools.errors import Invalid
 from tools.istio import IstioTraffic
 from tools.kubeflow import Kubeflow
 from tools.kubeflow_api import KubeflowApi
 from tools.mlflow_http import MlflowAccess
 from tools.mlflow_registry import MlflowRegistry
 from tools.pipeline_runs import PipelineRuns
+from tools.pipeline_schedules import PipelineSchedules
 from tools.registry import Registry
 from tools.traffic import Traffic
 
@@ -71,14 +73,34 @@ def registry_arguments(platform: Platform) -> Mapping[str, Any]:
             return {"tracking_uri": tracking_uri(home), "artifact_root": root}
 
 
+def schedules_of(platform: Platform) -> PipelineSchedules:
+    """Who runs pipelines by the clock there. Raises Invalid where nobody does."""
+    from pipelines.catalog import SCHEDULED
+    from tools.kubeflow_schedules import KubeflowSchedules
+
+    settings = platform.spec.pipelines.kubeflow
+    if settings is None:
+        raise Invalid(
+            "only Kubeflow runs pipelines by the clock; a model's own training schedule is"
+            " spec.triggers of its ManagedModel, which needs none",
+            field="spec.pipelines.kubeflow",
+        )
+    return KubeflowSchedules(
+        _kubeflow_api(settings), SCHEDULED, experiment=settings.experiment, image=settings.image
+    )
+
+
+def _kubeflow_api(settings: KubeflowSettings) -> KubeflowApi:
+    source = settings.token_from
+    token = None if source is None else lambda: source.read("pipelines.kubeflow.tokenFrom")
+    return KubeflowApi(settings.url, namespace=settings.namespace, token=token)
+
+
 def _kubeflow(settings: KubeflowSettings) -> Kubeflow:
     from pipelines.catalog import PIPELINES
 
-    source = settings.token_from
-    token = None if source is None else lambda: source.read("pipelines.kubeflow.tokenFrom")
-    api = KubeflowApi(settings.url, namespace=settings.namespace, token=token)
     return Kubeflow(
-        api,
+        _kubeflow_api(settings),
         PIPELINES,
         outputs_root=settings.outputs,
         experiment=settings.experiment,

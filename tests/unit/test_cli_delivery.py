@@ -163,3 +163,32 @@ def test_a_wrong_duration_is_named(installation: Installation) -> None:
     )
 
     assert "expected a duration such as 30m or 6h, got 'soon'" in str(found.exception)
+
+
+def test_a_check_of_the_data_runs_by_kubeflows_clock(installation: Installation) -> None:
+    """Set once however often it is asked for; shown as it is; removed; it trains nothing."""
+    place = ["pipelines", "schedule"]
+    asked = [str(EXAMPLE), "--data", str(installation.data), "--cron", "0 4 * * 1"]
+    said = [installation.call(*place, "set", *asked).output for _ in range(2)]
+    shown = installation.call(*place, "show", *asked, "--json")
+    [made] = installation.known.recurring
+    other = installation.call(*place, "show", *asked[:-1], "0 5 * * 1")
+    gone = installation.call(*place, "remove", str(EXAMPLE))
+
+    assert said == [
+        "default/flights/check-data: set\n",
+        "default/flights/check-data: in force already\n",
+    ]
+    assert json.loads(shown.output)["standing"] == "in force"
+    assert made.trigger["cron_schedule"]["cron"] == "0 0 4 * * 1"
+    assert made.runtime_config["parameters"]["data_uri"] == str(installation.data)
+    assert other.output == "default/flights/check-data: not in force\n"
+    assert gone.output == "default/flights/check-data: removed\n"
+    assert installation.known.recurring == []
+
+
+def test_a_schedule_that_says_no_time_or_two_is_refused(installation: Installation) -> None:
+    place = ["pipelines", "schedule", "set", str(EXAMPLE), "--data", str(installation.data)]
+    for wrong in ([], ["--cron", "0 4 * * 1", "--every", "6h"], ["--cron", "whenever"]):
+        assert installation.call(*place, *wrong).exception is not None
+    assert installation.known.recurring == []

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 from threadpoolctl import threadpool_limits
 
+from pipelines import entry
 from pipelines.families import SPACES, candidates
 from pipelines.features import MAX_CATEGORIES, frequent_categories, load_step
 from pipelines.reference import build_reference
@@ -293,3 +294,14 @@ def test_the_reference_says_what_the_model_expects() -> None:
     assert set(profile.features) == set(SPEC.schema_.names)
     assert profile.score is not None
     assert profile.score.mean == pytest.approx(found["mean_probability"])
+
+
+def test_a_check_of_data_says_what_training_would(tmp_path: Path) -> None:
+    """The same sentences as the pipeline's own steps, of the data as it is at that moment."""
+    data, spec = tmp_path / "rows.parquet", SPEC.model_dump_json(by_alias=True)
+    ROWS.to_parquet(data)
+    entry.check_data(str(data), spec)
+    ROWS.head(5).to_parquet(data)
+
+    with pytest.raises(Invalid, match="rows: 5, at least"):
+        entry.check_data(str(data), spec)
