@@ -11,9 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.stand_in.api_servers import await_served, fresh_namespace, open_real, why_no_real_one
+from tests.stand_in.api_servers import (
+    await_served,
+    fresh_namespace,
+    open_real,
+    skip_unless_served,
+    why_no_real_one,
+)
+from tests.stand_in.chart_release import Release
 from tools.custom_resource import managed_model_definition
-from tools.kubernetes_api import KubernetesApi
+from tools.kubernetes_api import AUTOSCALER, POD_DISRUPTION_BUDGET, KubernetesApi
 from tools.kubernetes_kinds import CUSTOM_RESOURCE_DEFINITION
 
 
@@ -44,3 +51,11 @@ def defined(real_api: KubernetesApi) -> KubernetesApi:
     said = {condition["type"]: condition for condition in status["conditions"]}
     assert "NonStructuralSchema" not in said, said["NonStructuralSchema"]["message"]
     return real_api
+
+
+@pytest.fixture
+def release(defined: KubernetesApi, tmp_path: Path) -> Iterator[Release]:
+    """The chart, ready to be installed for a model namespace of its own."""
+    skip_unless_served(defined, POD_DISRUPTION_BUDGET, AUTOSCALER)
+    with fresh_namespace(defined) as own, fresh_namespace(defined) as models:
+        yield Release(defined, own, models, tmp_path)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import create_server
@@ -31,8 +31,8 @@ scrape_configs:
 class Scraped:
     """The counters of all services, by what a proxy would label them."""
 
-    def __init__(self) -> None:
-        self.url = ""
+    def __init__(self, namespace: str) -> None:
+        self.url, self._namespace = "", namespace
         self.nobody = f"http://127.0.0.1:{_free_port()}"
         """Where no Prometheus listens."""
         self._counts: Counter[tuple[str, str, str, str]] = Counter()
@@ -78,7 +78,7 @@ class Scraped:
         for (service, version, code, what), value in counts.items():
             labels = (
                 f'reporter="source",destination_service_name="{service}",'
-                f'destination_service_namespace="default",destination_version="v{version}",'
+                f'destination_service_namespace="{self._namespace}",destination_version="v{version}",'
                 f'response_code="{code}"'
             )
             if what == "total":
@@ -92,12 +92,12 @@ class Scraped:
 
 
 @contextmanager
-def scraped_proxies(folder: Path) -> Iterator[Scraped]:
+def scraped_proxies(folder: Path, *, namespace: str = "default") -> Iterator[Scraped]:
     """Prometheus on a free port, scraping five times a second; both end with the block."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("needs Prometheus (Debian package prometheus)")
-    proxies = Scraped()
+    proxies = Scraped(namespace)
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -106,7 +106,8 @@ def scraped_proxies(folder: Path) -> Iterator[Scraped]:
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(text)
+            with suppress(OSError):  # Prometheus gave up waiting
+                self.wfile.write(text)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Quiet."""
