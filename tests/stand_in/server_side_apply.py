@@ -45,7 +45,8 @@ def apply(standing: Body | None, wanted: Body, manager: str, *, force: bool) -> 
         if _at(wanted, path) is not None:
             _set(after, path, _at(wanted, path))
     for path, value in mine.items():
-        _set(after, path, value)
+        if value != {} or not isinstance(_at(after, path), dict):  # an empty map takes nothing away
+            _set(after, path, value)
     owners[owner] = set(mine)
     after["metadata"][_OWNERS] = _told(owners)
     return after
