@@ -41,6 +41,8 @@ class ObservedShare:
             self._since[target] = (revision, now)
             return None
         gained = _gained(known[1], now)
+        if split.mirror is not None and not split.share(split.mirror.version):
+            gained.pop(split.mirror.version, None)  # servers count copies as requests
         total = sum(gained.values())
         if total < ENOUGH:
             is_quiet = total == 0 and now.at_s - known[1].at_s >= QUIET_S

@@ -56,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "plan": ("orchestrator.cli.plan:plan", "Print what mendloop would do, without doing it."),
     "policy": ("orchestrator.cli.policy:policy", "Check, test, explain and replay guardrails."),
+    "experiment": (
+        "orchestrator.cli.experiment:experiment",
+        "Divide callers over two versions for good, and compare them.",
+    ),
     "release": (
         "orchestrator.cli.release:release",
         "Offer a version to the loop, and wait for what becomes of it.",

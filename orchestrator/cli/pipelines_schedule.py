@@ -26,6 +26,10 @@ def schedule() -> None:
 
     A check trains nothing and changes nothing. A training on a calendar is spec.triggers of the
     ManagedModel: it goes through gates, canary and guardrails.
+
+    \b
+    Example: mendloop pipelines schedule set model.yaml --config platform.yaml \\
+      --data s3://training/latest.parquet --every 1d
     """
 
 

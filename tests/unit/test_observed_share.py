@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tools.metrics import NoReading, Reading, VersionCounters
 from tools.observed_share import ObservedShare
-from tools.traffic_split import TrafficSplit
+from tools.traffic_split import Mirror, TrafficSplit
 
 TARGET = "default/flights"
 SPLIT = TrafficSplit(shares={"1": 90, "2": 10})
@@ -98,3 +98,14 @@ def test_silence_and_restarted_counters_are_unknown() -> None:
     counters.is_dark, counters.epoch = False, "b"
 
     assert share.follows(TARGET, "7", SPLIT) is None
+
+
+def test_copies_that_servers_count_are_no_requests_that_went_astray() -> None:
+    """A shadow has no share, and its servers' proxies count what they got all the same."""
+    counters = Counters()
+    share = ObservedShare(counters, counters.monotonic_s)
+    shadow = TrafficSplit(shares={"1": 100}, mirror=Mirror(version="2"))
+    share.follows(TARGET, "7", shadow)
+    counters.count(500, 500)
+
+    assert share.follows(TARGET, "7", shadow) is True
