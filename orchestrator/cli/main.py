@@ -58,7 +58,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("orchestrator.cli.policy:policy", "Check, test, explain and replay guardrails."),
     "experiment": (
         "orchestrator.cli.experiment:experiment",
-        "Divide callers over two versions for good, and compare them.",
+        "Divide callers over the champion and another version for good, and compare the two.",
     ),
     "release": (
         "orchestrator.cli.release:release",
