@@ -11,7 +11,12 @@ from tools.errors import MendloopError, Refused
 from tools.istio import GROUP as ISTIO
 from tools.istio import VERSIONS as ISTIO_VERSIONS
 from tools.kubernetes_api import KubernetesApi, NotFound
-from tools.kubernetes_kinds import MANAGED_MODEL, NAMESPACE
+from tools.kubernetes_kinds import (
+    AUTOSCALER,
+    MANAGED_MODEL,
+    NAMESPACE,
+    POD_DISRUPTION_BUDGET,
+)
 from tools.kubernetes_rights import account_of
 
 MOST_SKEW_S = 30.0
@@ -65,11 +70,19 @@ class Definitions(Check):
 
     about = "custom resources"
 
-    def __init__(self, api: KubernetesApi, *, istio: bool, managed_models: bool) -> None:
+    def __init__(
+        self, api: KubernetesApi, *, istio: bool, managed_models: bool, servers: bool
+    ) -> None:
         self._api, self._istio, self._managed_models = api, istio, managed_models
+        self._servers = servers
 
     def findings(self) -> Iterable[Finding]:
         """See Check."""
+        for kind in (POD_DISRUPTION_BUDGET, AUTOSCALER) if self._servers else ():
+            if kind.version not in self._api.versions(kind.group):
+                yield self.missing(
+                    f"{kind.api_version} is not served", "Kubernetes 1.23 or later is needed"
+                )
         if self._istio:
             served = [v for v in ISTIO_VERSIONS if v in self._api.versions(ISTIO)]
             if served:

@@ -96,6 +96,7 @@ def _cluster(
         api,
         istio=spec.traffic.istio is not None,
         managed_models=spec.models.custom_resources is not None,
+        servers=spec.workloads.kubernetes is not None,
     )
     namespaces = {model.metadata.namespace for model in models}
     if spec.traffic.istio is not None:

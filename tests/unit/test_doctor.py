@@ -175,7 +175,10 @@ def test_an_observer_is_asked_for_no_right_to_change(place: Place) -> None:
 
 
 def test_what_is_not_installed_is_said(place: Place) -> None:
-    """Istio, the definition, the namespace's label."""
+    """Istio, a kind that old clusters lack, the namespace's label."""
+    place.cluster.groups["policy"] = ("v1beta1",)
+    assert place.wrong("custom resources") == ["policy/v1 is not served"]
+    place.cluster.groups["policy"] = ("v1",)
     del place.cluster.groups["networking.istio.io"]
     assert place.wrong("custom resources") == ["networking.istio.io is not served"]
     place.cluster.groups["networking.istio.io"] = ("v1",)
