@@ -17,7 +17,7 @@ from simulations.prediction_log import InMemoryPredictionLog
 from tools.database_log import DatabasePredictionLog
 from tools.errors import Invalid
 from tools.ibis_source import IbisSource
-from tools.log_parts import append_labels, append_predictions
+from tools.log_parts import append_labels, append_predictions, shadow_of, target_folder
 from tools.log_queries import LABELS, OWN, table_names
 from tools.parquet_log import ParquetPredictionLog
 from tools.postgres import Database
@@ -46,7 +46,7 @@ class ParquetWorld:
         self.log = ParquetPredictionLog(root / "predictions", root / "labels")
 
     def predict(self, frame: pd.DataFrame, target: str = TARGET) -> None:
-        append_predictions(self._root / "predictions" / target, frame)
+        append_predictions(target_folder(self._root / "predictions", target), frame)
 
     def label(self, frame: pd.DataFrame, target: str = TARGET) -> None:
         append_labels(self._root / "labels" / target, frame)
@@ -431,3 +431,16 @@ def test_both_adapters_answer_alike(
 
     pd.testing.assert_frame_equal(from_files, from_memory)
     assert worlds[0].log.extent(TARGET) == worlds[1].log.extent(TARGET)
+
+
+def test_answers_to_copies_are_a_log_of_their_own(world: World) -> None:
+    """A shadow's answers bear the same request ids and are in no answer about the target."""
+    world.predict(served(("a", 1), ("b", 2), temp=1.0))
+    world.predict(served(("a", 1), ("b", 2), ("c", 9), version="2", temp=1.0), shadow_of(TARGET))
+
+    assert world.log.extent(TARGET).rows == 2
+    assert world.log.extent(shadow_of(TARGET)).rows == 3
+    rows = world.log.predictions(TARGET, start=T0, end=LAST, columns=())
+    copies = world.log.predictions(shadow_of(TARGET), start=T0, end=LAST, columns=())
+    assert list(rows["version"]) == ["1", "1"]
+    assert list(copies["version"]) == ["2", "2", "2"]
