@@ -24,6 +24,8 @@ from tools.prometheus_query import Watched as Watched
 ISTIO_EDGES_MS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
 """Where Istio's histogram counts unless told otherwise."""
 _TIMEOUT_S = 5.0
+_CALLERS, _SERVERS = "source", "destination"
+"""Whose proxies counted, in Istio's label ``reporter``."""
 
 
 class PrometheusMetrics:
@@ -57,6 +59,7 @@ class PrometheusMetrics:
         self._timeout_s = timeout_s
         self._epochs: dict[str, str] = {}
         self._totals: dict[str, _Totals] = defaultdict(_Totals)
+        self._copies: dict[str, _Totals] = defaultdict(_Totals)
         for target, each in watched.items():
             self.watch(target, each)
 
@@ -73,6 +76,7 @@ class PrometheusMetrics:
             )
         if self._watched.get(target) != watched:
             self._totals.pop(target, None)
+            self._copies.pop(target, None)
             self._epochs[target] = uuid.uuid4().hex[:12]
         self._watched[target] = watched
 
@@ -81,16 +85,23 @@ class PrometheusMetrics:
         return self.read_many([target])[target]
 
     def read_many(self, targets: Collection[str]) -> Mapping[str, Reading | NoReading]:
-        """See FleetMetrics."""
+        """See FleetMetrics. Copies are asked for with a question of their own, a moment later."""
+        at_s = self._monotonic_s()
+        watched = [self._watched[target] for target in targets if target in self._watched]
+        told = self._ask(watched, self._reporter)
+        copied = [each for each in watched if each.has_copies and self._reporter == _CALLERS]
+        seen = self._ask(copied, _SERVERS) if copied else told
+        return {target: self._read(target, at_s, told, seen) for target in targets}
+
+    def _ask(self, watched: Sequence[Watched], reporter: str) -> Answered | str:
+        """What Prometheus says of these, or why it says nothing."""
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests.exceptions import RequestException
 
-        at_s = self._monotonic_s()
-        watched = [self._watched[target] for target in targets if target in self._watched]
-        told: Answered | str = "nobody is watched"
+        if not watched:
+            return "nobody is watched"
         try:
-            if watched:
-                told = Answered(self._query(question(watched, self._reporter)))
+            return Answered(self._query(question(watched, reporter)))
         except (
             RequestException,
             PrometheusApiClientException,
@@ -99,10 +110,11 @@ class PrometheusMetrics:
             LookupError,
             TypeError,
         ) as error:
-            told = str(error)
-        return {target: self._read(target, at_s, told) for target in targets}
+            return str(error)
 
-    def _read(self, target: str, at_s: float, told: Answered | str) -> Reading | NoReading:
+    def _read(
+        self, target: str, at_s: float, told: Answered | str, seen: Answered | str
+    ) -> Reading | NoReading:
         watched = self._watched.get(target)
         if watched is None:
             return NoReading(at_s=at_s, reason=f"nobody said how Istio labels {target}")
@@ -112,6 +124,7 @@ class PrometheusMetrics:
             self._must_be_fresh(told.age_s(watched))
             counts = self._totals[target].after(told.series(watched))
             listed = sorted({*counts, *self._versions(target)})
+            copied = self._copied(target, watched, seen, answered=counts)
         except (ValueError, LookupError, TypeError, MendloopError) as error:
             return NoReading(at_s=at_s, reason=f"no reading of {target}: {error}")
         return Reading(
@@ -121,7 +134,28 @@ class PrometheusMetrics:
                 counts.get(v, VersionCounters(version=v, requests=0, errors=0, slow=0))
                 for v in listed
             ),
+            mirrored=copied,
         )
+
+    def _copied(
+        self,
+        target: str,
+        watched: Watched,
+        seen: Answered | str,
+        *,
+        answered: Mapping[str, VersionCounters],
+    ) -> tuple[VersionCounters, ...]:
+        """What servers got that no caller was answered by: all that a version without a share got.
+
+        Raises ValueError when that is not known: a copy forgotten would be counted twice.
+        """
+        if not watched.has_copies or self._reporter != _CALLERS:
+            return ()
+        if isinstance(seen, str):
+            raise ValueError(f"nothing tells of copies: {seen}")
+        counts = self._copies[target].after(seen.series(watched))
+        called = {version for version, each in answered.items() if each.requests}
+        return tuple(counts[v] for v in sorted(counts) if v not in called and counts[v].requests)
 
     def _query(self, query: str) -> Any:
         return self._connection.custom_query(query, timeout=self._timeout_s)

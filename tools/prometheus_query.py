@@ -27,6 +27,8 @@ class Watched(Value):
     """``destination_service_name``: the host of the routes, without its domain."""
     objective_ms: float
     """Must be an edge of the histogram: slow answers are counted, not estimated."""
+    has_copies: bool = False
+    """Whether requests may be copied to a version: callers' proxies do not count those."""
 
 
 def question(watched: Collection[Watched], reporter: str) -> str:

@@ -121,6 +121,7 @@ class ClusterDesks:
             namespace=namespace,
             service=model.spec.serving.host.partition(".")[0],
             objective_ms=model.spec.serving.latency_objective.total_seconds() * 1000,
+            has_copies=model.spec.rollout.shadow is not None,
         )
         subsets = IstioSubsets(self.api, reads=self._copies(namespace)) if has_subsets else None
         if subsets is not None:

@@ -35,7 +35,7 @@ class Scraped:
         self.url, self._namespace = "", namespace
         self.nobody = f"http://127.0.0.1:{_free_port()}"
         """Where no Prometheus listens."""
-        self._counts: Counter[tuple[str, str, str, str]] = Counter()
+        self._counts: Counter[tuple[str, str, str, str, str]] = Counter()
         self._lock = threading.Lock()
 
     def begin(self, service: str, version: str) -> None:
@@ -43,7 +43,7 @@ class Scraped:
         with self._lock:
             for code in ("200", "422", "500"):
                 for what in ("total", *_EDGES):
-                    self._counts[(service, version, code, what)] = 0
+                    self._counts[("source", service, version, code, what)] = 0
 
     def answer(
         self,
@@ -56,8 +56,11 @@ class Scraped:
         slow_errors: int = 0,
         cut: int = 0,
         missing: int = 0,
+        mirrored: bool = False,
     ) -> None:
-        """Count requests as the caller's proxy would; a connection that was cut is a 503."""
+        """Count requests as the caller's proxy would; a connection that was cut is a 503. Copies
+        (``mirrored``) are counted by the server's proxy alone."""
+        reporter = "destination" if mirrored else "source"
         with self._lock:
             for code, wanted, is_slow in (
                 ("200", requests, False),
@@ -66,18 +69,18 @@ class Scraped:
                 ("500", errors + cut, False),
                 ("500", slow_errors, True),
             ):
-                self._counts[(service, version, code, "total")] += wanted
+                self._counts[(reporter, service, version, code, "total")] += wanted
                 for edge in _EDGES[2:] if is_slow else _EDGES:
-                    self._counts[(service, version, code, edge)] += wanted
+                    self._counts[(reporter, service, version, code, edge)] += wanted
 
     def page(self) -> str:
         """The exposition text."""
         with self._lock:
             counts = dict(self._counts)
         lines = []
-        for (service, version, code, what), value in counts.items():
+        for (reporter, service, version, code, what), value in counts.items():
             labels = (
-                f'reporter="source",destination_service_name="{service}",'
+                f'reporter="{reporter}",destination_service_name="{service}",'
                 f'destination_service_namespace="{self._namespace}",destination_version="v{version}",'
                 f'response_code="{code}"'
             )
