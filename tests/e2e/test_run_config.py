@@ -57,7 +57,10 @@ def platform(home: Path, port: int, **changes: Any) -> dict[str, Any]:
 class Process:
     """One mendloop."""
 
-    def __init__(self, folder: Path, document: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, document: dict[str, Any], *, deadline_s: float = DEADLINE_S
+    ) -> None:
+        self.deadline_s = deadline_s
         self.folder, self.home = folder, Path(document["spec"]["home"])
         self.port = document["spec"]["http"]["port"]
         config = folder / "platform.yaml"
@@ -95,7 +98,7 @@ class Process:
         return float(values[0]) if values else None
 
     def await_that(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + self.deadline_s
         while not holds():
             assert self.process.poll() is None, f"{what}: it ended: {self.told()[-2000:]}"
             assert time.monotonic() < deadline, f"{what}: {self.told()[-2000:]}"
