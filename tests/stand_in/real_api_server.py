@@ -51,7 +51,7 @@ def started(folder: Path, assets: Path) -> Iterator[KubernetesApi]:
         f"--secure-port={secure}",
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--authorization-mode=RBAC",
-        "--service-cluster-ip-range=10.0.0.0/24",
+        "--service-cluster-ip-range=10.0.0.0/16",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
         f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}",
