@@ -21,6 +21,13 @@ from tools.errors import Invalid, Refused
 from tools.mlflow_connection import MlflowConnection
 from tools.mlflow_fencing import claim, confirm
 from tools.mlflow_http import MlflowAccess
+from tools.mlflow_making import (
+    DOCUMENT,
+    DOCUMENT_DIGEST,
+    MODEL_FOLDER,
+    RUN_KEY,
+    make_version,
+)
 from tools.mlflow_rights import missing_alias_rights
 from tools.mlflow_searches import (
     carriers,
@@ -32,23 +39,13 @@ from tools.mlflow_searches import (
     search_versions,
 )
 from tools.registry import Fence, ModelVersion, Registration
-from tools.values import canonical_json, digest
+from tools.values import digest
 from tools.version_document import FOREIGN, VersionDocument, document_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
     from mlflow.entities.model_registry import RegisteredModel
     from mlflow.tracking import MlflowClient
-
-RUN_KEY = "mendloop.run_key"
-ARTIFACT_DIGEST = "mendloop.artifact_digest"
-DATA_DIGEST = "mendloop.data_digest"
-DOCUMENT_DIGEST = "mendloop.document_digest"
-CODE_VERSION = "mendloop.code_version"
-GATES = "mendloop.gates"
-_MODEL_FOLDER = "model"
-_DOCUMENT = "mendloop/version.json"
-_MAX_PARAMETER = 6000  # MLflow's limit for the text of a parameter
 
 
 class MlflowRegistry:
@@ -77,7 +74,8 @@ class MlflowRegistry:
             found = self._of_run(client, registration.model, key)
             if found is None:
                 ensure_model(client, registration.model)
-                found = self._make(client, registration, document, key)
+                experiment = self._mlflow.experiment(client)
+                found = make_version(client, experiment, registration, document, key)
             return self._version(client, found)
 
     def versions(self, model: str) -> tuple[ModelVersion, ...]:
@@ -187,11 +185,11 @@ class MlflowRegistry:
         with self._mlflow.translated(f"fetch the artifact of version {version} of {model}"):
             client = self._mlflow.client()
             run_id = get_version(client, model, version).run_id or ""
-            if not client.list_artifacts(run_id, _MODEL_FOLDER):
+            if not client.list_artifacts(run_id, MODEL_FOLDER):
                 raise Refused(f"the artifact of {model} version {version} is missing")
             into.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=into, prefix=".fetching-") as beside:
-                fetched = Path(client.download_artifacts(run_id, _MODEL_FOLDER, beside))
+                fetched = Path(client.download_artifacts(run_id, MODEL_FOLDER, beside))
                 actual = artifact_digest(fetched)
                 if actual != expected:
                     raise Refused(
@@ -201,56 +199,6 @@ class MlflowRegistry:
                 shutil.rmtree(folder, ignore_errors=True)
                 fetched.rename(folder)
         return folder
-
-    def _make(
-        self, client: MlflowClient, registration: Registration, document: VersionDocument, key: str
-    ) -> MlflowVersion:
-        """Run, artifacts, then the version: only the last makes it exist."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        self._give_up_leftovers(client, key)
-        text = canonical_json(document.model_dump(mode="json"))
-        tags = {
-            RUN_KEY: key,
-            ARTIFACT_DIGEST: document.artifact_digest,
-            DATA_DIGEST: document.data_digest,
-            CODE_VERSION: document.code_version,
-            DOCUMENT_DIGEST: digest(document.model_dump(mode="json")),
-            GATES: "passed" if document.gates_passed else "failed",
-        }
-        run = client.create_run(self._mlflow.experiment(client), tags={RUN_KEY: key}, run_name=key)
-        run_id = run.info.run_id
-        client.log_batch(
-            run_id,
-            metrics=[
-                Metric(name, value, run.info.start_time, 0)
-                for name, value in document.metrics.items()
-            ],
-            params=[
-                Param(name, str(value)[:_MAX_PARAMETER])
-                for name, value in document.parameters.items()
-            ],
-            tags=[RunTag(name, value) for name, value in tags.items()],
-        )
-        client.log_artifacts(run_id, str(registration.artifact), _MODEL_FOLDER)
-        if registration.attachments is not None:
-            client.log_artifacts(run_id, str(registration.attachments), "mendloop")
-        client.log_text(run_id, text, _DOCUMENT)
-        made = client.create_model_version(
-            registration.model,
-            source=f"{run.info.artifact_uri}/{_MODEL_FOLDER}",
-            run_id=run_id,
-            tags=tags,
-            await_creation_for=0,
-        )
-        client.set_terminated(run_id)
-        return made
-
-    def _give_up_leftovers(self, client: MlflowClient, key: str) -> None:
-        """Runs of this key without a version stem from a process that died: mark them."""
-        query = f"tags.`{RUN_KEY}` = '{quoted(key)}' and attributes.status = 'RUNNING'"
-        for run in client.search_runs([self._mlflow.experiment(client)], query):
-            client.set_terminated(run.info.run_id, status="FAILED")
 
     def _of_run(self, client: MlflowClient, model: str, key: str) -> MlflowVersion | None:
         query = f"name = '{quoted(model)}' and tags.`{RUN_KEY}` = '{quoted(key)}'"
@@ -284,11 +232,11 @@ class MlflowRegistry:
         place = (found.name, str(found.version))
         if place not in self._documents:
             with tempfile.TemporaryDirectory() as folder:
-                path = Path(client.download_artifacts(found.run_id or "", _DOCUMENT, folder))
+                path = Path(client.download_artifacts(found.run_id or "", DOCUMENT, folder))
                 content = json.loads(path.read_text(encoding="utf-8"))
             if digest(content) != expected:
                 raise Refused(
-                    f"{_DOCUMENT} of {found.name} version {found.version} was changed after it "
+                    f"{DOCUMENT} of {found.name} version {found.version} was changed after it "
                     "was registered; retire that version"
                 )
             self._documents[place] = VersionDocument.model_validate(content)

@@ -15,7 +15,8 @@ from orchestrator import assembly
 from orchestrator.controller import Target
 from orchestrator.meter import Meter
 from orchestrator.model_source import ModelDocument
-from orchestrator.platform.cluster import ClusterDesks, token_of
+from orchestrator.platform.cluster import ClusterDesks
+from orchestrator.platform.delivery import registry_arguments_from, registry_from, runs_from
 from orchestrator.platform.document import PlatformSpec
 from orchestrator.port_watch import PortWatch
 from tools.alerts import Alerts
@@ -24,8 +25,6 @@ from tools.envoy_admin import EnvoyAdmin
 from tools.errors import Invalid
 from tools.managed_model import ManagedModel
 from tools.metrics import Metrics
-from tools.mlflow_http import MlflowAccess
-from tools.mlflow_registry import MlflowRegistry
 from tools.parquet_log import ParquetPredictionLog
 from tools.pipeline_runs import PipelineRuns
 from tools.prediction_log import PredictionLog
@@ -66,10 +65,7 @@ class Adapters:
             pins=home.pins,
             artifacts=home.artifacts,
             history=document.history,
-            pipeline_arguments={
-                "tracking_uri": self._tracking_uri,
-                "artifact_root": self._artifact_root,
-            },
+            pipeline_arguments=dict(registry_arguments_from(self._spec)),
             alerts=self._alerts,
         )
 
@@ -85,16 +81,7 @@ class Adapters:
     @cached_property
     def registry(self) -> Registry:
         """Where models are registered."""
-        settings = self._spec.registry.mlflow
-        if settings is None:
-            return assembly.embedded_registry(self._home)
-        access = MlflowAccess(
-            token_from=settings.token_from,
-            username=settings.username,
-            password_from=settings.password_from,
-            read_s=settings.timeout.total_seconds(),
-        )
-        return MlflowRegistry(settings.tracking_uri, settings.artifacts, access=access)
+        return registry_from(self._spec)
 
     @cached_property
     def log(self) -> PredictionLog:
@@ -122,25 +109,7 @@ class Adapters:
 
     @cached_property
     def _runs(self) -> PipelineRuns:
-        settings = self._spec.pipelines.kubeflow
-        if settings is None:
-            return assembly.embedded_runs(self._home)
-        from pipelines.catalog import PIPELINES
-        from tools.kubeflow import Kubeflow
-        from tools.kubeflow_api import KubeflowApi
-
-        api = KubeflowApi(
-            settings.url,
-            namespace=settings.namespace,
-            token=token_of(settings.token_from, "pipelines.kubeflow.tokenFrom"),
-        )
-        return Kubeflow(
-            api,
-            PIPELINES,
-            outputs_root=settings.outputs,
-            experiment=settings.experiment,
-            image=settings.image,
-        )
+        return runs_from(self._spec)
 
     def _metrics(self, model: ManagedModel) -> Metrics:
         objective_ms = model.spec.serving.latency_objective.total_seconds() * 1000
@@ -168,14 +137,3 @@ class Adapters:
     @property
     def _is_in_cluster(self) -> bool:
         return self._spec.workloads.kubernetes is not None
-
-    @property
-    def _tracking_uri(self) -> str:
-        settings = self._spec.registry.mlflow
-        return settings.tracking_uri if settings else assembly.tracking_uri(self._home)
-
-    @property
-    def _artifact_root(self) -> str:
-        settings = self._spec.registry.mlflow
-        local = str((self._home.mlflow / "artifacts").resolve())
-        return settings.artifacts if settings else local

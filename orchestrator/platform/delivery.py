@@ -1,7 +1,8 @@
 """The ports that a delivery pipeline needs from a Platform document: runs, registry, and traffic.
 
 A delivery pipeline submits a training run and follows what becomes of its version. Everything that
-changes production is done by the controller, with its rules and its journal.
+changes production is done by the controller, with its rules and its journal; its runs and its
+registry are made here too.
 """
 
 from __future__ import annotations
@@ -33,11 +34,16 @@ from tools.traffic import Traffic
 
 def runs_of(platform: Platform) -> PipelineRuns:
     """Who runs training pipelines there."""
-    match platform.spec.pipelines.kubeflow:
+    return runs_from(platform.spec)
+
+
+def runs_from(spec: PlatformSpec) -> PipelineRuns:
+    """The same of a document's ``spec``."""
+    match spec.pipelines.kubeflow:
         case KubeflowSettings() as kubeflow:
             return _kubeflow(kubeflow)
         case None:
-            return embedded_runs(Home(platform.spec.home))
+            return embedded_runs(Home(spec.home))
 
 
 def registry_of(platform: Platform) -> Registry:
@@ -64,11 +70,16 @@ def traffic_of(platform: Platform) -> Traffic:
 
 def registry_arguments(platform: Platform) -> Mapping[str, Any]:
     """What a training run is told of the registry."""
-    match platform.spec.registry.mlflow:
+    return registry_arguments_from(platform.spec)
+
+
+def registry_arguments_from(spec: PlatformSpec) -> Mapping[str, Any]:
+    """The same of a document's ``spec``."""
+    match spec.registry.mlflow:
         case MlflowSettings() as mlflow:
             return {"tracking_uri": mlflow.tracking_uri, "artifact_root": mlflow.artifacts}
         case None:
-            home = Home(platform.spec.home)
+            home = Home(spec.home)
             root = str((home.mlflow / "artifacts").resolve())
             return {"tracking_uri": tracking_uri(home), "artifact_root": root}
 

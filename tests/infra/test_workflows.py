@@ -124,3 +124,14 @@ def test_actionlint_has_nothing_to_say() -> None:
     )
 
     assert done.returncode == 0, done.stdout
+
+
+def test_both_ways_to_run_checkov_run_the_same_one() -> None:
+    """A rule that one version has and the other has not would fail for some only."""
+    named = {
+        place: re.findall(r"checkov==([\d.]+)", (ROOT / place).read_text(encoding="utf-8"))
+        for place in ("Makefile", ".github/workflows/ci.yml")
+    }
+
+    assert len({version for found in named.values() for version in found}) == 1
+    assert all(named.values())
