@@ -8,6 +8,8 @@ as they came. An output is whole or absent: it gets its name when its last row i
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -142,6 +144,9 @@ class TableOutput:
 
     def _make(self, schema: pa.Schema) -> Any:
         self._beside.parent.mkdir(parents=True, exist_ok=True)
+        if self._path is not None:
+            _sweep(self._path)
+            self._open.enter_context(_taken(self._beside))
         if self._format == ".parquet":
             import pyarrow.parquet as pq
 
@@ -166,6 +171,22 @@ class TableOutput:
         return Unavailable(
             f"cannot write {self._uri}: {reason}; free some space or correct its permissions"
         )
+
+
+@contextlib.contextmanager
+def _taken(path: Path) -> Iterator[None]:
+    """The file is somebody's while this lasts: the system forgets the lock with its process."""
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes left beside the output that were killed while they wrote it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError: its writer is at work
+            left.unlink()
 
 
 def _local_path(uri: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import tracemalloc
@@ -236,6 +237,23 @@ def test_memory_does_not_grow_with_the_file(
             pa.set_memory_pool(usual)
 
     assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_and_what_another_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    """kill -9 leaves a file beside the output, which nobody would look for."""
+    source = write(small_rows(400), tmp_path / "in.csv")
+    for pid in ("111", "222"):
+        (tmp_path / f".out.csv.{pid}.new").write_text("half")
+    (tmp_path / ".other.csv.111.new").write_text("of another output")
+    with (tmp_path / ".out.csv.222.new").open("rb") as at_work:
+        fcntl.flock(at_work, fcntl.LOCK_EX)
+        STUB.score(source, str(tmp_path / "out.csv"), tmp_path)
+    left = sorted(path.name for path in tmp_path.glob(".*"))
+
+    assert left == [".other.csv.111.new", ".out.csv.222.new"]
+    assert (tmp_path / "out.csv").is_file()
 
 
 def test_what_is_reported_is_what_was_written(tmp_path: Path) -> None:
