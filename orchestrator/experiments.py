@@ -8,13 +8,14 @@ way back is one write that takes everybody along.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from agents.memory import CanaryWatch, TargetMemory
 from agents.monitor.canary_quality import count_quality, judge_quality
 from agents.ports import Desk
 from agents.served import Served, look
+from orchestrator.change_calendar import ChangeCalendar, calendar_at
 from orchestrator.in_flight import TakenOver, in_flight, taken_over
 from orchestrator.journal import kinds
 from orchestrator.journal.interventions import TargetHandedBack, TargetTakenOver
@@ -60,8 +61,11 @@ class Experiments:
         model: ManagedModel,
         journal: Journal,
         *,
+        calendars: Sequence[ChangeCalendar] = (),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """``calendars``: a freeze of theirs lets none begin; it lets every one end."""
+        self._calendars = tuple(calendars)
         self._desk, self._model, self._journal, self._sleep = desk, model, journal, sleep
         self._router = Router(desk.traffic)
         serving = model.spec.serving
@@ -80,6 +84,7 @@ class Experiments:
             raise Refused(f"version {version} is the champion; name the other one")
         if not made.gates_passed:
             raise Refused(f"version {version} has not passed its gates; it takes no traffic")
+        self._must_not_be_frozen()
         held = self._held()
         if held is None:
             self._must_be_at_rest(served, champion)
@@ -162,6 +167,13 @@ class Experiments:
                 f" ({held.reason or 'found out'}); `mendloop hand-back` first"
             )
         return held
+
+    def _must_not_be_frozen(self) -> None:
+        zone, now = self._model.spec.guardrails.time_zone, self._desk.clock.now()
+        day = calendar_at(self._calendars, self._model.target, zone, now)
+        if day.freezes:
+            until = f"{day.frozen_until:%Y-%m-%d %H:%M} UTC"
+            raise Refused(f"changes are frozen until {until}: {', '.join(day.freezes)}")
 
     def _must_be_at_rest(self, served: Served, champion: ModelVersion) -> None:
         target = self._model.target

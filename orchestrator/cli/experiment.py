@@ -20,6 +20,7 @@ from orchestrator.cli.targets import by_option
 
 if TYPE_CHECKING:
     from agents.ports import Desk
+    from orchestrator.change_calendar import ChangeCalendar
     from orchestrator.experiments import Compared, Experiments
     from tools.managed_model import ManagedModel
 
@@ -130,9 +131,20 @@ def _experiments(path: Path, home: Path) -> Iterator[tuple[ManagedModel, Experim
     document = load_document(path, ManagedModel)
     journal = journal_of(home).open()
     try:
-        yield document, Experiments(_desk(document, path, home), document, journal)
+        desk = _desk(document, path, home)
+        yield document, Experiments(desk, document, journal, calendars=_calendars(home))
     finally:
         journal.close()
+
+
+def _calendars(home: Path) -> tuple[ChangeCalendar, ...]:
+    """Those that the controller follows."""
+    from infra.embedded.home import Home
+    from orchestrator.rule_folder import RuleFolder
+
+    spec = platform_of_options()
+    folders = [Home(spec.home if spec else home).policies, *(spec.policies.folders if spec else ())]
+    return RuleFolder(folders).in_force.calendars
 
 
 def _desk(document: ManagedModel, path: Path, home: Path) -> Desk:

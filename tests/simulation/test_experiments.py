@@ -8,21 +8,24 @@ from pathlib import Path
 import pytest
 from stage import Play
 
+from orchestrator.change_calendar import ChangeCalendar
 from orchestrator.experiments import Experiments
 from orchestrator.take_over import holder_of
 from simulations.population import CHANGED
 from simulations.releases import Release
+from tools.documents import parse_document
 from tools.errors import Refused
 from tools.registry import CHALLENGER
 from tools.statistics.verdict import Verdict
 
 
-def experiments(play: Play) -> Experiments:
+def experiments(play: Play, *calendars: ChangeCalendar) -> Experiments:
     world = play.world
     return Experiments(
         world.desk(),
         world.document,
         world.journal,
+        calendars=calendars,
         sleep=lambda s: world.clock.advance(timedelta(seconds=s)),
     )
 
@@ -109,3 +112,24 @@ def test_started_and_stopped_twice_is_once(tmp_path: Path) -> None:
             experiments(play).start(version, 20, by="kim", reason="")
         assert experiments(play).stop(by="kim", reason="")
         assert not experiments(play).stop(by="kim", reason="")
+
+
+def test_none_begins_in_a_freeze_and_every_one_ends(tmp_path: Path) -> None:
+    """The calendars of the loop hold for people who use its commands."""
+    play = Play.begin(tmp_path)
+    version = start(play, Release())
+    document = {
+        "apiVersion": "mendloop.dev/v1alpha1",
+        "kind": "ChangeCalendar",
+        "metadata": {"name": "year-end"},
+        "spec": {
+            "timeZone": "UTC",
+            "freezes": [{"name": "all", "from": "2012-01-01", "until": "2014-01-01"}],
+        },
+    }
+    asked = experiments(play, parse_document(document, ChangeCalendar, source="calendar"))
+    world = play.world
+    with world.own(), pytest.raises(Refused, match="frozen until 2014-01-01"):
+        asked.start(version, 20, by="kim", reason="")
+    with world.own():
+        assert asked.stop(by="kim", reason="")
