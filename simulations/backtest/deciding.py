@@ -55,6 +55,8 @@ from tools.statistics.verdict import Verdict
 
 RETRAIN = "retrain_full"
 _HOUR = timedelta(hours=1)
+PERFORMANCE = "performance"
+"""Trigger: harm is proved."""
 VOLUME = "data_volume"
 """Trigger: so many new rows that a new model knows more, whether or not the old one is wrong."""
 

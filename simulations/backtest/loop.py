@@ -11,7 +11,7 @@ from agents.facts import UNKNOWN
 from orchestrator.planner import Plan
 from simulations.backtest.actions import Action, Served
 from simulations.backtest.committee import Answer, Committee
-from simulations.backtest.deciding import RETRAIN, VOLUME, Decisions
+from simulations.backtest.deciding import PERFORMANCE, RETRAIN, VOLUME, Decisions
 from simulations.backtest.learner import Learner
 from simulations.backtest.pace import Pace
 from simulations.backtest.recording import Recording
@@ -58,6 +58,7 @@ class Loop:
         self._young: list[MaturedWindow] = []
         self._noise = self._bias = 0.0
         self._trained_until = 0
+        self._turned: int | None = None
         self._said = ""
         self._judged_rows = 0
 
@@ -154,12 +155,12 @@ class Loop:
         if found is not None:
             diagnosis = self._decisions.why(found)
             reason = "; ".join(diagnosis.reasons)
-            plan = self._decisions.plan("performance", diagnosis.cause.value)
+            plan = self._decisions.plan(PERFORMANCE, diagnosis.cause.value)
             if plan is None or all(step.tool != RETRAIN for step in plan.steps):
-                self._note(arrived, "leave_alone", 0, "performance", reason, plan)
+                self._note(arrived, "leave_alone", 0, PERFORMANCE, reason, plan)
                 self._watch(self._recent_loss())
                 return
-            self._retrain(arrived, "performance", diagnosis.cause.value, reason)
+            self._retrain(arrived, PERFORMANCE, diagnosis.cause.value, reason)
             return
         due = self._pace.due(new, beside=self._trained_until)
         if due is not None:
@@ -195,7 +196,9 @@ class Loop:
         self._said = ""
         known = self._recording.known(arrived)
         is_shadow = trigger == VOLUME
-        fitted = fit_best(self._learner, self._scale, known)
+        if trigger == PERFORMANCE:
+            self._turned = known
+        fitted = fit_best(self._learner, self._scale, known, turned=self._turned)
         self._decisions.retrains.append(moment)
         self._pace.spend(trigger)
         self._served.tried += 1
@@ -236,18 +239,15 @@ class Loop:
         new = self._recording.known(arrived) - self._trained_until
         if bounds.low > 0.0 and bounds.mean > needed:
             self._close_trial()
-            self._pace.judge_volume(is_better=True)
+            self._pace.judge_volume(is_better=True, is_notable=bounds.low > self._tolerance)
             self._promote(arrived, number, VOLUME, f"{shown}: proved better")
             self._committee.settle()
-            self._watch(self._recent_loss_of(trial))
+            self._watch(max(0.0, self._recent_loss() - trial.mean) + trial.error)
         elif bounds.high < self._tolerance or new >= self._pace.volume:
             self._close_trial()
             self._pace.judge_volume(is_better=False)
             self._committee.dismiss()
             self._note(arrived, "withdraw", number, VOLUME, f"{shown}: not proved better", None)
-
-    def _recent_loss_of(self, trial: Trial) -> float:
-        return max(0.0, self._recent_loss() - trial.mean) + trial.error
 
     def _judge_probation(self, arrived: int) -> None:
         """Late labels may still undo the promotion."""
@@ -285,14 +285,16 @@ class Loop:
     def _note(
         self, row: int, action: str, version: int, trigger: str, reason: str, plan: Plan | None
     ) -> None:
+        steps = tuple(step.name for step in plan.steps) if plan is not None else ()
+        time = self._recording.moment(row).isoformat()
         self._served.actions.append(
             Action(
                 row=row,
-                time=self._recording.moment(row).isoformat(),
+                time=time,
                 action=action,
                 version=version,
                 trigger=trigger,
                 reason=reason,
-                plan=tuple(step.name for step in plan.steps) if plan is not None else (),
+                plan=steps,
             )
         )

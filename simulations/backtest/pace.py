@@ -15,6 +15,9 @@ VOLUME_ROWS = 10_000
 """New rows after which a new model is tried whatever the evidence; earlier where they are a quarter
 of those it began with. The wait doubles with every try that did not pay, up to MOST_PATIENCE."""
 MOST_PATIENCE = 4.0
+PROOFS = 2
+"""Challengers that won in shadow before retrains go by a schedule: one win may be what more rows of
+the same world bring. Proved harm is enough by itself, and so is a gain beyond what users notice."""
 EVERY_WINDOWS = 22
 SAVED = 6.0
 """Of retrains that pay: one per so many windows in the long run, and so many close together after
@@ -32,6 +35,7 @@ class Pace:
         self._staleness = Staleness()
         self._patience = 1.0
         self._saved = SAVED
+        self._proofs = 0
 
     @property
     def volume(self) -> float:
@@ -47,7 +51,7 @@ class Pace:
         interval = self._staleness.best_interval(
             PRICE_ROWS * self._scale.guessing, tolerance=self._tolerance
         )
-        if new >= interval and self._saved >= 1.0:
+        if new >= interval and self._saved >= 1.0 and self._proofs >= PROOFS:
             rate = self._staleness.rate / self._scale.guessing
             return WORTH, (
                 f"{new:,} new rows; earlier retrains say that an ageing version loses"
@@ -61,11 +65,15 @@ class Pace:
         """A retrain was begun."""
         if trigger == WORTH:
             self._saved -= 1.0
+        elif trigger != VOLUME:
+            self._proofs = PROOFS
 
     def learn(self, trial: Trial) -> None:
         """A retrain was compared with doing without it, for as long as that is done."""
         self._staleness = self._staleness.after(trial)
 
-    def judge_volume(self, *, is_better: bool) -> None:
-        """Whether what was tried because much was new proved better."""
+    def judge_volume(self, *, is_better: bool, is_notable: bool = False) -> None:
+        """Whether what was tried because much was new proved better, and by more than users do
+        not notice at that."""
         self._patience = 1.0 if is_better else min(2.0 * self._patience, MOST_PATIENCE)
+        self._proofs += PROOFS if is_notable else int(is_better)

@@ -22,9 +22,11 @@ RECENT_ROWS = 2000
 HALF_LIFE_ROWS = 1000.0
 """Between all rows and the newest: rows count 1 / (age + this), so that every octave of age has
 equal say. Less where a recording starts with fewer rows."""
+SHORT_ROWS = 500
 HELD_OUT_ROWS = 400
 HELD_OUT_SHARE = 0.2
 """Of the shortest span, at most, for judging."""
+BLOCKS = 10
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,36 @@ def spans_of(known: int, start: int) -> tuple[Span, ...]:
     return (*found, Span(RECENT_ROWS)) if known > RECENT_ROWS else tuple(found)
 
 
-def fit_best(learner: Learner, scale: Scale, known: int) -> Fitted:
-    """Of the spans, the one whose model loses least on rows that it has not seen."""
+def fit_best(learner: Learner, scale: Scale, known: int, *, turned: int | None = None) -> Fitted:
+    """Of the spans, the one whose model loses least on rows that it has not seen.
+
+    ``turned``: rows known when harm was last proved; None: never. While most of the newest rows
+    may be from before, fewer are tried too.
+    """
     spans = spans_of(known, learner.recording.start)
     cut = known - min(HELD_OUT_ROWS, round(HELD_OUT_SHARE * min(s.rows for s in spans)))
+    losses = [_losses(learner, scale, span, cut, known).mean() for span in spans]
+    best = spans[int(np.argmin(losses))]
+    may_be_old = turned is not None and known - turned < RECENT_ROWS < known
+    if may_be_old and _is_short_better(learner, scale, best, known):
+        best = Span(SHORT_ROWS)
+    return best.fit(learner, known)
+
+
+def _is_short_better(learner: Learner, scale: Scale, best: Span, known: int) -> bool:
+    """Whether a span so short that few rows can judge it clearly loses less on them.
+
+    By three standard errors, since it is asked at many retrains; of the means of blocks, since
+    neighbouring rows share their fate.
+    """
+    held_out = round(HELD_OUT_SHARE * SHORT_ROWS)
+    cut = known - held_out
+    gains = _losses(learner, scale, best, cut, known)
+    gains = gains - _losses(learner, scale, Span(SHORT_ROWS), cut, known)
+    blocks = gains.reshape(BLOCKS, -1).mean(axis=1)
+    return bool(blocks.mean() > 3.0 * blocks.std(ddof=1) / np.sqrt(BLOCKS))
+
+
+def _losses(learner: Learner, scale: Scale, span: Span, cut: int, known: int) -> Floats:
     labels = learner.recording.labels[cut:known]
-    losses = [
-        row_losses(scale, span.fit(learner, cut).predict(cut, known), labels).mean()
-        for span in spans
-    ]
-    return spans[int(np.argmin(losses))].fit(learner, known)
+    return row_losses(scale, span.fit(learner, cut).predict(cut, known), labels)
