@@ -79,8 +79,7 @@ class Controller:
         self._clock = clock or self._fleet.targets[0].desk.clock
         self.journal = journal = SteadyJournal(journal)
         self._incidents = IncidentBook(journal)
-        self._hands = Hands(journal)
-        self._threads = Threads(checkpointer)
+        self._hands, self._threads = Hands(journal), Threads(checkpointer)
         record = TrackRecord(journal, tools)
         self._rulebook = Rulebook.of(self._models(), record, policies=policies, source=rules)
         switch = KillSwitch(kill_switch) if isinstance(kill_switch, Path) else kill_switch
@@ -93,8 +92,13 @@ class Controller:
             leases=leases,
             kill_switch=switch,
         )
-        begin = self._sessions.begin
-        self._own = Ownership(leases, self.holder, incidents=self._incidents, begin=begin)
+        self._own = Ownership(
+            leases,
+            self.holder,
+            incidents=self._incidents,
+            begin=self._sessions.begin,
+            monotonic_s=self._clock.monotonic_s,
+        )
         self._new_id = new_id
         self._telling = tell and Telling(
             tell,

@@ -26,6 +26,9 @@ log = structlog.get_logger()
 
 GENTLY = 20
 """One of so many targets may be handed over in one tick: the others go on undisturbed."""
+BEGINNING_S = 10.0
+"""Targets are begun for so long in a tick, the last one to its end; after a restart with a large
+fleet those that are begun must not wait for all the others."""
 _STEPS = (kinds.STEP_INTENDED, kinds.STEP_OUTCOME)
 
 
@@ -39,8 +42,10 @@ class Ownership:
         *,
         incidents: IncidentBook,
         begin: Callable[[Target, Lease], Session | None],
+        monotonic_s: Callable[[], float],
     ) -> None:
         """``begin`` makes a session under a lease that was just taken."""
+        self._monotonic_s, self._begin_until_s = monotonic_s, float("inf")
         self._leases = leases
         self._holder = holder
         self._incidents = incidents
@@ -56,6 +61,7 @@ class Ownership:
 
         While nobody can tell which replicas live, all stays as it is.
         """
+        self._begin_until_s = self._monotonic_s() + BEGINNING_S
         try:
             self._recompute(tuple(target.model.target for target in targets))
             self._hand_over()
@@ -68,7 +74,8 @@ class Ownership:
             self._said = str(error)
 
     def session(self, target: Target) -> Session | None:
-        """The target's session under a lease that is in force; None while it is another's."""
+        """The target's session under a lease that is in force; None while it is another's, and
+        where its turn to be begun comes with the next tick."""
         name = target.model.target
         session, lease = self._sessions.get(name), self._taken.pop(name, None)
         if session is not None:
@@ -77,7 +84,7 @@ class Ownership:
                 return session
             del self._sessions[name]
             self._note_lost(session)
-        if lease is None:
+        if lease is None or self._monotonic_s() >= self._begin_until_s:
             return None
         begun = self._begin(target, lease)
         if begun is not None:

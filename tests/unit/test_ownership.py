@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from orchestrator.controller import Controller
+from orchestrator.controller import Controller, Target
+from orchestrator.incident_book import IncidentBook
 from orchestrator.journal import kinds
 from orchestrator.journal.event import Event
 from orchestrator.journal.payloads import IncidentOpened, StepIntended, StepOutcome
+from orchestrator.ownership import Ownership
+from orchestrator.session import Session
 from simulations.healthy_fleet import HealthyFleet
 from tools.errors import Unavailable
+from tools.lease import Lease
 from tools.values import Value
 
 MODELS = 12
@@ -85,6 +91,31 @@ def test_a_death_moves_its_targets_to_the_others_within_the_lease_time(
     tick(fleet, a, b, times=4)
 
     assert Counter(owners(fleet).values()) == {"a": 6, "b": 6}
+
+
+def test_a_large_fleet_is_begun_over_several_ticks(fleet: HealthyFleet) -> None:
+    """After a restart: beginning takes four seconds each, and no tick lasts for all of them."""
+
+    def begin(target: Target, lease: Lease) -> Session:
+        fleet.clock.advance(timedelta(seconds=4))
+        return cast("Session", SimpleNamespace(lease=lease))
+
+    own = Ownership(
+        fleet.leases,
+        "a",
+        incidents=IncidentBook(fleet.journal),
+        begin=begin,
+        monotonic_s=fleet.clock.monotonic_s,
+    )
+    targets = fleet.targets()
+    begun = []
+    for _ in range(4):
+        own.share_out(targets)
+        for target in targets:
+            own.session(target)
+        begun.append(len(own))
+
+    assert begun == [3, 6, 9, 12]
 
 
 def test_an_orderly_end_keeps_nobody_waiting(fleet: HealthyFleet) -> None:
