@@ -59,6 +59,10 @@ class Stage:
         """The phase that the watch has told of."""
         return str(self.source.resources()[target].status.get("phase", ""))
 
+    def shows_what_is_written(self) -> bool:
+        """Whether the watch has told of the newest status; before, the same is written again."""
+        return dict(self.source.resources()["default/flights"].status) == self.status()
+
     def status(self, name: str = "flights") -> dict[str, Any]:
         found = self.api.read(MANAGED_MODEL, "default", name).get("status") or {}
         return dict(found)
@@ -156,6 +160,7 @@ def test_a_model_that_is_kept_by_its_former_spec_says_both(stage: Stage) -> None
     assert until(lambda: stage.settled("default/flights"))
     stage.reporter.report(HEALTHY)
     assert stage.reporter.flush()
+    assert until(stage.shows_what_is_written)
     broken = {"op": "add", "path": "/spec/rollout/stepsPercent", "value": [50, 5]}
     stage.api.patch(MANAGED_MODEL, "default", "flights", [broken])
     assert until(lambda: stage.source.models() == [])
@@ -163,6 +168,7 @@ def test_a_model_that_is_kept_by_its_former_spec_says_both(stage: Stage) -> None
         assert stage.settled("default/flights")
         stage.reporter.report(HEALTHY)
         assert stage.reporter.flush()
+        assert until(stage.shows_what_is_written)
 
     assert stage.writes() == 2
     assert stage.status()["phase"] == "Healthy"
