@@ -167,9 +167,17 @@ def _settled(standing: Standing) -> set[str]:
 
 
 def _foreign(body: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """What in the document is not mendloop's: all but destinations, weights and its own stamps."""
+    """What in the document is not mendloop's: all but destinations, weights, copies to a version of
+    the target, and its own stamps."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "resourceVersion"}
     stamps = metadata.get("annotations") or {}
     metadata["annotations"] = {k: v for k, v in stamps.items() if k not in OURS}
-    routes = [{k: v for k, v in route.items() if k != "route"} for route in body["spec"]["http"]]
+    routes = []
+    for route in body["spec"]["http"]:
+        copies = {"mirror", "mirrorPercentage"} if _copies_to(route) == host else set()
+        routes.append({k: v for k, v in route.items() if k not in {"route", *copies}})
     return {"metadata": metadata, "spec": {**body["spec"], "http": routes}}
+
+
+def _copies_to(route: Mapping[str, Any]) -> str:
+    return str((route.get("mirror") or {}).get("host", ""))

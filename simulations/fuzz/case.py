@@ -104,6 +104,8 @@ class CaseWorld(DocumentValue):
     rows_per_hour: int = Field(default=20, ge=1, le=500)
     requests_per_s: int = Field(default=1500, ge=0)
     steps_percent: tuple[int, ...] = (10, 50, 100)
+    shadow_percent: int = Field(default=0, ge=0, le=100)
+    """Requests that are copied to a challenger before it gets any; 0: no shadow."""
     step_deadline: Duration = timedelta(minutes=5)
     probation: Duration = timedelta(hours=6)
     window: Duration = timedelta(hours=6)

@@ -85,6 +85,7 @@ def _world(rng: random.Random, story: str) -> CaseWorld:
         "window": "1d" if is_long else "6h",
         "requests_per_s": rng.choice((0, 200, 1500, 1500, 1500, 4000)),
         "steps_percent": rng.choice(STEPS),
+        "shadow_percent": rng.choice((0, 0, 0, 50, 100)),
         "step_deadline": rng.choice(("1m", "3m", "5m")),
         "probation": rng.choice(("6h", "6h", "12h", "2d") if is_long else ("6h", "12h")),
         "cool_down": rng.choice(("0h", "6h", "1d", "3d") if is_long else ("0h", "6h")),

@@ -49,10 +49,10 @@ def unrest(world: FuzzWorld) -> list[str]:
 
 
 def _is_stuck_by_hand(world: FuzzWorld) -> bool:
-    """Somebody put the champion's alias on a version without a server and gave that back: only a
-    person can say what was meant, and the incident says why it waits."""
+    """Somebody put the champion's alias on a version that cannot serve: only a person can say what
+    was meant, and the incident says why it waits."""
     standing = world.standing()
-    return world.hand_moved and standing.aliases.get("champion", "") not in standing.servers
+    return world.hand_moved and standing.aliases.get("champion", "") not in standing.servable
 
 
 def _short(payload: object) -> str:

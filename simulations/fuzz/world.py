@@ -47,6 +47,7 @@ class FuzzWorld(World):
                 "stepsPercent": settings.steps_percent,
                 "stepDeadline": settings.step_deadline,
                 "probation": settings.probation,
+                "shadow": _shadow(settings.shadow_percent),
             },
             evidence={"window": settings.window},
             label={"delay": "1h"},
@@ -147,6 +148,11 @@ class RememberedPopulation(Population):
         if index not in self._hours:
             self._hours[index] = super()._hour(index)
         return self._hours[index]
+
+
+def _shadow(percent: int) -> dict[str, Any] | None:
+    """Short enough for a case of some minutes, long enough to be disturbed."""
+    return {"percent": percent, "for": "30s", "deadline": "3m"} if percent else None
 
 
 @lru_cache(maxsize=64)
