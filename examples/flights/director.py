@@ -59,6 +59,9 @@ class Director:
         self.mode = Mode.WATCHING
         """How fast event time may pass for what it does itself: slowly at first, until the
         controller has looked for the first time, and during its releases and restarts."""
+        self.appointment: pd.Timestamp | None = None
+        """When it wants to do something next. On a busy machine weeks would pass before it saw
+        that the day has come."""
         self.bad_version = ""
         self.kill: Kill | None = None
         self._stage, self._story, self._replay = stage, story, replay
@@ -70,7 +73,9 @@ class Director:
         await self._until(lambda: self._story.is_attended)
         self.mode = Mode.FREE
         for attempt, day in enumerate(RELEASE_DAYS, start=1):
+            self.appointment = day
             await self._until(lambda day=day: self._is_due(day))  # type: ignore[misc]
+            self.appointment = None
             released = await self._release(f"route-history-{attempt}", BAD_RELEASE)
             if released:
                 self.bad_version = released.version
@@ -92,6 +97,11 @@ class Director:
             self._say(f"$ {typed}")
             self._say(answer.replace("\n", "; "))
             await self._until(lambda asked=asked: asked not in self._story.questions)  # type: ignore[misc]
+
+    @property
+    def is_late(self) -> bool:
+        """Whether an appointment has come that was not seen yet."""
+        return self.appointment is not None and self._is_due(self.appointment)
 
     def _is_due(self, after: pd.Timestamp) -> bool:
         """Teams coordinate: nobody releases into somebody else's rollout."""

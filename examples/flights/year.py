@@ -111,7 +111,8 @@ def _days_per_s(replay: Replay, story: Story, director: Director) -> float:
     A controller that looks twice a second sees a day within a second of its end; one that is kept
     busy here may need a few, in which a real day would not have passed: event time waits for it.
     """
-    allowed = min(DAYS_PER_S[director.mode], DAYS_PER_S[story.mode])
+    mode = Mode.WORKING if director.is_late else director.mode
+    allowed = min(DAYS_PER_S[mode], DAYS_PER_S[story.mode])
     if not story.looked_until:
         return allowed
     behind = replay.position - pd.Timestamp(story.looked_until)
