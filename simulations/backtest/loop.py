@@ -239,7 +239,7 @@ class Loop:
         new = self._recording.known(arrived) - self._trained_until
         if bounds.low > 0.0 and bounds.mean > needed:
             self._close_trial()
-            self._pace.judge_volume(is_better=True, is_notable=bounds.mean > 2.0 * self._tolerance)
+            self._pace.judge_volume(is_better=True, is_notable=bounds.low > self._tolerance)
             self._promote(arrived, number, VOLUME, f"{shown}: proved better")
             self._committee.settle()
             self._watch(max(0.0, self._recent_loss() - trial.mean) + trial.error)

@@ -17,7 +17,7 @@ of those it began with. The wait doubles with every try that did not pay, up to 
 MOST_PATIENCE = 4.0
 PROOFS = 2
 """Challengers that won in shadow before retrains go by a schedule: one win may be what more rows of
-the same world bring. Proved harm is enough by itself, as is a win by twice what users notice."""
+the same world bring. Proved harm is enough by itself, as is a win proved to be noticed."""
 EVERY_WINDOWS = 22
 SAVED = 6.0
 """Of retrains that pay: one per so many windows in the long run, and so many close together after
@@ -73,6 +73,6 @@ class Pace:
         self._staleness = self._staleness.after(trial)
 
     def judge_volume(self, *, is_better: bool, is_notable: bool = False) -> None:
-        """Whether what was tried because much was new proved better, and by far."""
+        """Whether what was tried because much was new proved better, and by what users notice."""
         self._patience = 1.0 if is_better else min(2.0 * self._patience, MOST_PATIENCE)
         self._proofs += PROOFS if is_notable else int(is_better)
