@@ -27,7 +27,8 @@ demo: $(STAMP) ## Close the loop on real flights, on this machine.
 	@$(RUN)/mendloop demo
 
 test: $(STAMP) ## Run the tests, a file at a time on every core.
-	@$(RUN)/pytest -n auto --dist loadfile
+# In the order of the folders: the files with real processes hold few tests, and would come last.
+	@$(RUN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP) ## Linters, types, import contracts, lock file.
 	@$(RUN)/ruff check .

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.facts import CANARY, CHALLENGER, FORMER, SHARE
+from agents.facts import CANARY, CHALLENGER, FORMER, SHADOW, SHARE
 from orchestrator import approvals, asking
 from orchestrator.approvals import NEXT, Standing, find
 from orchestrator.journal import kinds
@@ -22,7 +22,7 @@ from tools.errors import Invalid, Refused
 from tools.values import digest
 
 VALID_FOR = timedelta(hours=24)
-FITTING = {CHALLENGER: "ready", SHARE: 0, CANARY: "none", FORMER: "none"}
+FITTING = {CHALLENGER: "ready", SHARE: 0, CANARY: "none", FORMER: "none", SHADOW: "none"}
 """Facts under which the first share may be given."""
 
 
