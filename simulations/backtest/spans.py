@@ -23,10 +23,12 @@ HALF_LIFE_ROWS = 1000.0
 """Between all rows and the newest: rows count 1 / (age + this), so that every octave of age has
 equal say. Less where a recording starts with fewer rows."""
 SHORT_ROWS = 500
+"""Tried while most of the newest rows may be of the world before."""
 HELD_OUT_ROWS = 400
 HELD_OUT_SHARE = 0.2
 """Of the shortest span, at most, for judging."""
 BLOCKS = 10
+"""Into which the rows that judge the short span are cut."""
 
 
 @dataclass(frozen=True)

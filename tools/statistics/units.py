@@ -25,6 +25,7 @@ from scipy import special
 
 from tools.statistics.conversions import Conversion, Floats, conversions
 from tools.statistics.marks import Marks, decimals, marks
+from tools.statistics.quantile_jump import LEVEL_ROWS, QuantileJump
 from tools.statistics.readings import Readings
 from tools.statistics.unit_shape import explained_by_unit
 from tools.values import Value
@@ -35,14 +36,10 @@ LEVEL_SPREADS = 3.0
 """Movement, in spreads of the trusted values, below which no level test is made."""
 MARKED_SPREADS = 8.0
 """The same for values that have marks, which are the better judges: only an absurd movement."""
-LEVEL_EXPLAINED = 0.2
-"""Share of the movement that may remain when the conversion is inverted."""
 MAX_CHANCE = 0.25
 """Marks so dense that more unrelated values than this would hit them decide nothing."""
 _MOMENTS = 16
 """Most moments of a window at which a change of unit is tried: every hour or two of a day."""
-_LEVELS = np.linspace(0.1, 0.9, 9)
-_LEVEL_ROWS = 30
 
 
 class UnitChange(Value):
@@ -234,15 +231,15 @@ def _by_level(
     now: Readings,
     past: tuple[Marks, ...],
 ) -> UnitChange | None:
-    if len(before) < _LEVEL_ROWS:
+    if len(before) < LEVEL_ROWS:
         return None
     grid = past[0]
-    few = grid.kind == "support" and 2 < len(grid.support) < _LEVEL_ROWS
+    few = grid.kind == "support" and 2 < len(grid.support) < LEVEL_ROWS
     distinct = np.unique(now.values)
     is_moved_along = grid.kind == "grid" and _still_hits(
         distinct, grid.hit(distinct, _exact(distinct))
     )
-    jumps: dict[bool, _Jump] = {}
+    jumps: dict[bool, QuantileJump] = {}
     for conversion in candidates:
         if not conversion.is_slip and (few or is_moved_along):
             continue  # too few values to know how far they move, or they moved along their marks
@@ -250,7 +247,7 @@ def _by_level(
         spreads = MARKED_SPREADS if is_marked else LEVEL_SPREADS
         scaled = _orders if conversion.is_slip else np.asarray
         if conversion.is_slip not in jumps:
-            jumps[conversion.is_slip] = _Jump.of(scaled(before.values), scaled(now.values))
+            jumps[conversion.is_slip] = QuantileJump.of(scaled(before.values), scaled(now.values))
         jump = jumps[conversion.is_slip]
         if jump.is_wider(spreads) and jump.is_undone(scaled(conversion.undo(now.values))):
             return UnitChange(
@@ -276,31 +273,3 @@ def _still_hits(distinct: Floats, seen: NDArray[np.bool_]) -> bool:
 
 def _orders(values: Floats) -> Floats:
     return np.asarray(np.log(values[values > 0]))
-
-
-@dataclass(frozen=True)
-class _Jump:
-    """How far all quantiles of a column moved."""
-
-    expected: Floats
-    spread: float
-    moved: float
-    """0 where too few rows tell."""
-
-    @classmethod
-    def of(cls, trusted: Floats, raw: Floats) -> _Jump:
-        if min(len(trusted), len(raw)) < _LEVEL_ROWS:
-            return cls(np.empty(0), 0.0, 0.0)
-        expected = np.quantile(trusted, _LEVELS)
-        spread = float(np.std(trusted)) + 1e-9 * float(np.abs(expected).max())
-        return cls(expected, spread, float(np.abs(np.quantile(raw, _LEVELS) - expected).mean()))
-
-    def is_wider(self, spreads: float) -> bool:
-        return self.moved > spreads * self.spread
-
-    def is_undone(self, old: Floats) -> bool:
-        """Whether the inverse of a conversion takes the movement away."""
-        if len(old) < _LEVEL_ROWS:
-            return False
-        left = float(np.abs(np.quantile(old, _LEVELS) - self.expected).mean())
-        return left < LEVEL_EXPLAINED * self.moved
