@@ -8,7 +8,7 @@ written. Nothing is retried here: whether a write may be repeated is known above
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -227,15 +227,7 @@ class KubernetesApi:
 
     def server_time(self) -> datetime:
         """The API server's clock, to the second, from the Date header of an answer."""
-        with translated("API server's clock", is_write=False):
-            headers = self._client.call_api(
-                "/version",
-                "GET",
-                header_params={"Accept": _JSON},
-                auth_settings=["BearerToken"],
-                response_type="object",
-                _request_timeout=self.timeout_s,
-            )[2]
+        _, headers = self._exchange("GET", "/version", what="API server's clock")
         told = next((value for name, value in headers.items() if name.lower() == "date"), "")
         try:
             return parsedate_to_datetime(told)
@@ -255,7 +247,11 @@ class KubernetesApi:
         finally:
             self.doubt(kind, namespace, name)
 
-    def _call(
+    def _call(self, method: str, path: str, **more: Any) -> Body:
+        """The object that is answered; as ``_exchange``."""
+        return _without_owners(self._exchange(method, path, **more)[0])
+
+    def _exchange(
         self,
         method: str,
         path: str,
@@ -264,9 +260,10 @@ class KubernetesApi:
         body: Any = None,
         content: str = _JSON,
         query: Sequence[tuple[str, str]] = (),
-    ) -> Body:
+    ) -> tuple[Body, Mapping[str, str]]:
+        """The object and the headers of an answer."""
         with translated(what, is_write=method != "GET"):
-            found, _, _ = self._client.call_api(
+            found, _, headers = self._client.call_api(
                 path,
                 method,
                 query_params=list(query),
@@ -276,9 +273,9 @@ class KubernetesApi:
                 response_type="object",
                 _request_timeout=self.timeout_s,
             )
-        if not isinstance(found, dict):
-            raise Unavailable(f"{what}: the API server answered with something else than an object")
-        return _without_owners(found)
+            if not isinstance(found, dict):
+                raise ValueError("something else than an object")
+        return found, headers
 
 
 def _client(settings: Any) -> Any:

@@ -30,6 +30,8 @@ class Fault(StrEnum):
     """The request arrives; the connection is reset in the middle of the answer."""
     CUT = "cut"
     """The request arrives; the connection ends in the middle of the answer, in good order."""
+    HEADLESS = "headless"
+    """The same within the first lines: HTTP's status came, how long the answer is did not."""
     SLOW = "slow"
     """The answer comes in small pieces: whole, only later."""
     PAGE = "page"
@@ -38,9 +40,9 @@ class Fault(StrEnum):
     """Somebody answers that the token is not valid any more."""
 
 
-DELIVERED = frozenset({Fault.MUTE, Fault.LOST, Fault.RESET, Fault.CUT})
+DELIVERED = frozenset({Fault.MUTE, Fault.LOST, Fault.RESET, Fault.CUT, Fault.HEADLESS})
 """Faults in which the request arrives and its answer does not."""
-BROKEN = (Fault.REFUSE, Fault.HANG, Fault.MUTE, Fault.LOST, Fault.RESET, Fault.CUT, Fault.PAGE)
+BROKEN = (Fault.REFUSE, Fault.HANG, *sorted(DELIVERED), Fault.PAGE)
 """Faults after which no whole answer of the server came."""
 _PAGES = {
     Fault.PAGE: ("200 OK", b"<html><body>Please log in</body></html>"),
@@ -125,7 +127,7 @@ class TcpProxy:
         finally:
             with self._lock:
                 self._open.discard(client)
-            client.close()
+            _end(client)
 
     def _answer(self, client: socket.socket, status: str, body: bytes) -> None:
         client.recv(_CHUNK)
@@ -151,6 +153,9 @@ class TcpProxy:
                         if self._fault is Fault.RESET:
                             _reset_at_close(client)
                         return
+                    case Fault.HEADLESS:
+                        client.sendall(answer[: answer.find(b"\r\n") + 2])
+                        return
                     case Fault.SLOW:
                         for start in range(0, len(answer), max(1, len(answer) // 8)):
                             client.sendall(answer[start : start + max(1, len(answer) // 8)])
@@ -171,6 +176,14 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)
+
+
+def _end(connection: socket.socket) -> None:
+    """Now: a close alone waits for the thread that still reads from it, which is woken here."""
+    resets = connection.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER) != 0
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RD if resets else socket.SHUT_RDWR)
+    connection.close()
 
 
 def _reset_at_close(connection: socket.socket) -> None:
