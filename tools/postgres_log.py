@@ -71,7 +71,7 @@ class PostgresSource:
     def columns(self, table: str) -> Mapping[str, str]:
         """See Source."""
         with self._database.connection() as connection:
-            return _columns(connection, table)
+            return columns_of(connection, table)
 
     def rows(self, expression: Any) -> pd.DataFrame:
         """See Source."""
@@ -82,7 +82,7 @@ class PostgresSource:
         query = str(ibis.to_sql(expression, dialect="postgres"))
         tables = {found.name for found in _unbound(expression)}
         with self._database.connection() as connection:
-            if any(not _columns(connection, table) for table in tables):
+            if any(not columns_of(connection, table) for table in tables):
                 return pd.DataFrame({name: [] for name in names})
             with connection.cursor(binary=True) as cursor:
                 found = cursor.execute(query.encode()).fetchall()
@@ -91,7 +91,7 @@ class PostgresSource:
     def extents(self, targets: Sequence[str]) -> dict[str, LogExtent]:
         """See Source: counts are kept, the ends are looked up in an index."""
         with self._database.connection() as connection:
-            if not _columns(connection, "extents"):
+            if not columns_of(connection, "extents"):
                 return {}
             counts = connection.execute(
                 b"SELECT target, rows, labels FROM extents WHERE target = ANY(%s)",
@@ -131,12 +131,12 @@ class PostgresLogWriter:
         Raises Invalid where a column has another type, Refused where the role may not make them.
         """
         with self._database.connection() as connection:
-            there = _columns(connection, self._predictions)
+            there = columns_of(connection, self._predictions)
         if not (self._features.keys() | log_queries.OWN.keys()) <= there.keys():
             with self._database.transaction(lock=_MAKING) as connection:
                 self._make(connection)
             with self._database.connection() as connection:
-                there = _columns(connection, self._predictions)
+                there = columns_of(connection, self._predictions)
         for name, kind in self._features.items():
             if there[name] != kind:
                 raise Invalid(
@@ -157,11 +157,11 @@ class PostgresLogWriter:
         kinds = {**dict.fromkeys(log_queries.OWN, "text"), "event_time": "timestamp"}
         kinds |= {"served_at": "timestamp", "probability": "double precision"}
         kinds |= {name: _TYPES[kind] for name, kind in self._features.items()}
-        quoted = [_quoted(name).replace("%", "%%") for name in names]
-        listed = ", ".join(quoted)
+        escaped = [quoted(name).replace("%", "%%") for name in names]
+        listed = ", ".join(escaped)
         arrays = ", ".join(f"%s::{kinds[name]}[]" for name in names)
-        changes = ", ".join(f"{name} = excluded.{name}" for name in quoted[1:])
-        table = _quoted(self._predictions)
+        changes = ", ".join(f"{name} = excluded.{name}" for name in escaped[1:])
+        table = quoted(self._predictions)
         query = (
             f"INSERT INTO {table} AS held ({listed})"
             f" SELECT DISTINCT ON (request_id) {listed} FROM unnest({arrays}) AS given ({listed})"
@@ -178,7 +178,7 @@ class PostgresLogWriter:
         if not self._is_ready:
             self.prepare()
         query = (
-            f"INSERT INTO {_quoted(self._labels)} (request_id, label, known_at)"
+            f"INSERT INTO {quoted(self._labels)} (request_id, label, known_at)"
             " SELECT * FROM unnest(%s::text[], %s::double precision[], %s::timestamp[])"
         )
         self._run(query, [list(request_ids), list(labels), list(known_at)])
@@ -198,14 +198,14 @@ class PostgresLogWriter:
             f"DO $$ BEGIN IF to_regnamespace('{SCHEMA}') IS NULL THEN CREATE SCHEMA {SCHEMA};"
             " END IF; END $$".encode()
         )
-        if not _columns(connection, "extents"):
+        if not columns_of(connection, "extents"):
             for statement in _ONCE:
                 connection.execute(statement.encode())
-        there = _columns(connection, self._predictions)
+        there = columns_of(connection, self._predictions)
         if not there:
             names = {
-                "p": _quoted(self._predictions),
-                "l": _quoted(self._labels),
+                "p": quoted(self._predictions),
+                "l": quoted(self._labels),
                 "t": f"'{self._target}'",
             }
             for statement in _TABLES:
@@ -213,16 +213,17 @@ class PostgresLogWriter:
         for name, kind in self._features.items():
             if name not in there:
                 connection.execute(
-                    f"ALTER TABLE {_quoted(self._predictions)}"
-                    f" ADD COLUMN IF NOT EXISTS {_quoted(name)} {_TYPES[kind]}".encode()
+                    f"ALTER TABLE {quoted(self._predictions)}"
+                    f" ADD COLUMN IF NOT EXISTS {quoted(name)} {_TYPES[kind]}".encode()
                 )
 
 
-def _columns(connection: Any, table: str) -> dict[str, str]:
+def columns_of(connection: Any, table: str) -> dict[str, str]:
+    """Names and Ibis types of a table's columns; empty where there is no such table."""
     found = connection.execute(
         b"SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
         b" WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
-        (f"{SCHEMA}.{_quoted(table)}",),
+        (f"{SCHEMA}.{quoted(table)}",),
     ).fetchall()
     return {name: _IBIS.get(kind, kind) for name, kind in found}
 
@@ -234,7 +235,7 @@ def _unbound(expression: Any) -> Any:
 
 
 def _ends(target: str) -> str:
-    table = _quoted(log_queries.table_names(target)[0])
+    table = quoted(log_queries.table_names(target)[0])
     return (
         f"SELECT '{target}' AS target, (SELECT min(event_time) FROM {table}),"
         f" (SELECT max(event_time) FROM {table})"
@@ -250,5 +251,6 @@ def _writable(values: Sequence[Any], kind: str) -> list[Any]:
     ]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """As an identifier in SQL."""
     return '"' + name.replace('"', '""') + '"'

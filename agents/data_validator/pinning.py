@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from agents.contract import Call, Contract, Cost, Holds, Operation, Receipt, Verification, is_
 from agents.facts import DATA_TRUST, QUARANTINE, TRAINING_DATA
@@ -13,6 +14,7 @@ from agents.windows import parse
 from tools.data_files import pin_table, read_table
 from tools.errors import Invalid
 from tools.managed_model import ManagedModel
+from tools.prediction_log import PredictionLog
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +99,7 @@ def training_rows(
 ) -> pd.DataFrame:
     """History, then every matured and labelled row of the log that no fault covers.
 
+    What is as old as the history is in it: a row of the log that was archived there counts once.
     ``scope`` recent: only the last ``spec.training.recent`` of event time. Columns: the time
     column, the schema's columns and the label. Ordered by event time.
     """
@@ -104,34 +107,76 @@ def training_rows(
 
     spec = model.spec
     schema = spec.schema_
-    wanted = [schema.time_column, *schema.names, spec.label.name]
-    history = read_table(desk.history, text_columns=schema.categories)
-    missing = [name for name in wanted if name not in history.columns]
-    if missing:
-        raise Invalid(
-            f"{desk.history} lacks the columns {', '.join(missing)}", field="spec.data.history"
-        )
-    history = history[wanted].dropna(subset=[spec.label.name])
-    history[schema.time_column] = pd.to_datetime(history[schema.time_column])
+    history = history_rows(desk.history, model)
     extent = desk.log.extent(model.target)
     if extent.first is None or extent.watermark is None:
         return history
-    logged = desk.log.cohort(
-        model.target,
-        start=extent.first,
-        end=extent.watermark - spec.label.delay,
-        as_of=extent.watermark,
-        columns=schema.names,
+    logged = logged_rows(
+        desk.log,
+        model,
+        memory,
+        after=end_of_history(history[schema.time_column], extent.watermark),
+        until=extent.watermark - spec.label.delay,
     )
-    logged = logged.dropna(subset=["label"])
-    logged = logged[~_distrusted(logged, memory)]
-    logged = logged.rename(columns={"event_time": schema.time_column, "label": spec.label.name})
-    rows = pd.concat([history, logged[wanted]], ignore_index=True)
+    rows = pd.concat([history, logged], ignore_index=True)
     rows = rows.sort_values(schema.time_column, kind="stable", ignore_index=True)
     if scope == "recent" and len(rows):
         newest = rows[schema.time_column].iloc[-1]
         rows = rows[rows[schema.time_column] > newest - spec.training.recent]
     return rows.reset_index(drop=True)
+
+
+def history_rows(uri: str, model: ManagedModel) -> pd.DataFrame:
+    """The labelled rows from before the log. Columns as ``training_rows``; raises Invalid."""
+    import pandas as pd
+
+    schema, label = model.spec.schema_, model.spec.label
+    wanted = [schema.time_column, *schema.names, label.name]
+    found = read_table(uri, text_columns=schema.categories)
+    missing = [name for name in wanted if name not in found.columns]
+    if missing:
+        raise Invalid(f"{uri} lacks the columns {', '.join(missing)}", field="spec.data.history")
+    found = found[wanted].dropna(subset=[label.name])
+    times = pd.to_datetime(found[schema.time_column])
+    found[schema.time_column] = times if times.dt.tz is None else times.dt.tz_convert(None)
+    return found
+
+
+def logged_rows(
+    log: PredictionLog,
+    model: ManagedModel,
+    memory: TargetMemory,
+    *,
+    after: datetime | None,
+    until: datetime,
+) -> pd.DataFrame:
+    """What training takes from the log: labelled, trusted rows with after < event_time < until.
+
+    ``after`` None: from the first one on. Columns: the time column, the schema's columns and the
+    label, by their names in the document.
+    """
+    import pandas as pd
+
+    schema, label = model.spec.schema_, model.spec.label
+    extent = log.extent(model.target)
+    found = log.cohort(
+        model.target,
+        start=min(after or extent.first or until, until),
+        end=until,
+        as_of=extent.watermark or until,
+        columns=schema.names,
+    ).dropna(subset=["label"])
+    if after is not None:
+        found = found[found["event_time"] > pd.Timestamp(after)]
+    found = found[~_distrusted(found, memory)]
+    found = found.rename(columns={"event_time": schema.time_column, "label": label.name})
+    return found[[schema.time_column, *schema.names, label.name]]
+
+
+def end_of_history(times: pd.Series[Any], watermark: datetime) -> datetime | None:
+    """The newest time of the history; one that the log has not reached is a slip of the pen."""
+    reached = times[times <= watermark]
+    return reached.max().to_pydatetime() if len(reached) else None
 
 
 def _distrusted(frame: pd.DataFrame, memory: TargetMemory) -> pd.Series[bool]:

@@ -25,6 +25,9 @@ def note_due(
         return memory
     if dealt is None or is_from_the_future(triggers, dealt, now):
         return memory.model_copy(update={"refresh": _from_here(now, extent)})
+    if extent.labels < dealt.labels:  # old rows were pruned: counted on from what is left
+        dealt = dealt.model_copy(update={"labels": extent.labels})
+        memory = memory.model_copy(update={"refresh": dealt})
     why = why_due(triggers, dealt, now, extent.labels)
     if not why:
         return memory

@@ -56,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "plan": ("orchestrator.cli.plan:plan", "Print what mendloop would do, without doing it."),
     "policy": ("orchestrator.cli.policy:policy", "Check, test, explain and replay guardrails."),
+    "prediction-log": (
+        "orchestrator.cli.prediction_log:prediction_log",
+        "Show how long a model's prediction log is, archive old rows, and take them out.",
+    ),
     "experiment": (
         "orchestrator.cli.experiment:experiment",
         "Divide callers over the champion and another version for good, and compare the two.",

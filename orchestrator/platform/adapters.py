@@ -18,6 +18,7 @@ from orchestrator.model_source import ModelDocument
 from orchestrator.platform.cluster import ClusterDesks
 from orchestrator.platform.delivery import registry_arguments_from, registry_from, runs_from
 from orchestrator.platform.document import PlatformSpec
+from orchestrator.platform.prediction_logs import log_from
 from orchestrator.port_watch import PortWatch
 from tools.alerts import Alerts
 from tools.clock import Clock
@@ -25,7 +26,6 @@ from tools.envoy_admin import EnvoyAdmin
 from tools.errors import Invalid
 from tools.managed_model import ManagedModel
 from tools.metrics import Metrics
-from tools.parquet_log import ParquetPredictionLog
 from tools.pipeline_runs import PipelineRuns
 from tools.prediction_log import PredictionLog
 from tools.registry import Registry
@@ -86,26 +86,7 @@ class Adapters:
     @cached_property
     def log(self) -> PredictionLog:
         """Where predictions and labels are read."""
-        folders = self._spec.prediction_log.parquet
-        if folders is not None:
-            return ParquetPredictionLog(
-                folders.predictions or self._home.predictions, folders.labels or self._home.labels
-            )
-        database = self._spec.prediction_log.database
-        assert database is not None  # the document gives exactly one
-        from tools.database_log import DatabasePredictionLog
-        from tools.postgres_errors import is_postgres, url_with_password
-
-        secret, url = database.password_from, database.url
-        if secret is not None and not is_postgres(url):
-            raise Invalid(
-                "expected postgresql:// with passwordFrom; other databases take their credentials "
-                "from their own environment",
-                field="spec.predictionLog.database",
-            )
-        if secret is not None:
-            url = url_with_password(url, secret.read("predictionLog.database.passwordFrom"))
-        return DatabasePredictionLog(url)
+        return log_from(self._home, self._spec)
 
     @cached_property
     def _runs(self) -> PipelineRuns:

@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.memory import TargetMemory
+from agents.monitor.refresh import note_due
+from simulations.population import parcels_model
+from tools.prediction_log import LogExtent
 from tools.triggers import Dealt, Triggers, is_from_the_future, last_due, why_due
 
 MONDAY = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
@@ -105,3 +109,26 @@ def test_each_due_time_is_due_once(cron: str, begin_s: int, gap: timedelta) -> N
     assert due is None or since < due <= now
     assert why_due(triggers, dealt(now), now, 0) == ""
     assert not is_from_the_future(triggers, dealt(now), now)
+
+
+def test_rows_that_were_pruned_are_not_waited_for() -> None:
+    """Once the log holds fewer labels than were dealt with, new ones count from there."""
+    spec = {"triggers": {"newRows": 1_000}}
+    model = parcels_model("history.parquet", **spec)
+    began, now = MONDAY, MONDAY + HOUR
+    memory = TargetMemory(refresh=dealt(began, labels=50_000))
+
+    memory = note_due(model, memory, now, extent(labels=20_000))
+    assert memory.refresh == dealt(began, labels=20_000)
+    memory = note_due(model, memory, now, extent(labels=20_999))
+    assert memory.refresh is not None
+    assert not memory.refresh.due
+    memory = note_due(model, memory, now, extent(labels=21_000))
+
+    assert memory.refresh is not None
+    assert memory.refresh.due == "1,000 new labelled rows"
+
+
+def extent(labels: int) -> LogExtent:
+    now = MONDAY.replace(tzinfo=None)
+    return LogExtent(rows=labels, first=now - HOUR, watermark=now, labels=labels)
