@@ -29,7 +29,7 @@ from tools.errors import Invalid, Refused
 from tools.model_inputs import model_frame
 from tools.onnx_twin import MAX_DIFFERENCE, open_session, session_inputs
 from tools.parquet_log import ParquetPredictionLog
-from tools.registry import CHAMPION, ModelVersion, Registration
+from tools.registry import CHAMPION, GateResult, ModelVersion, Registration
 
 SCHEMA = small_spec().schema_
 ROWS = small_rows(1_200)
@@ -51,22 +51,11 @@ class Installed:
         model.fit(inputs, ROWS["late"])
         digest = save_artifact(model, SCHEMA, ROWS.head(100), self.artifact)
         scores = model.predict_proba(inputs)[:, 1]
-        registry = embedded_registry(self.home)
-        self.version: ModelVersion = registry.register(
-            Registration(
-                model="parcels",
-                artifact=self.artifact,
-                data_digest="d" * 64,
-                code_version="abc",
-                gates=(),
-                metrics={},
-                parameters={},
-                reference=build_reference(ROWS, scores, ROWS["late"].to_numpy(), SCHEMA),
-            ),
-            key="first",
-        )
+        self.reference = build_reference(ROWS, scores, ROWS["late"].to_numpy(), SCHEMA)
+        self.registry = embedded_registry(self.home)
+        self.version = self.register("first")
         assert self.version.artifact_digest == digest
-        registry.set_alias("parcels", CHAMPION, self.version.version, key="k")
+        self.registry.set_alias("parcels", CHAMPION, self.version.version, key="k")
         self.document = folder / "parcels.yaml"
         spec = small_spec().model_dump(mode="json", by_alias=True, exclude_defaults=True)
         self.document.write_text(
@@ -81,6 +70,20 @@ class Installed:
         )
         self.rows = folder / "rows.parquet"
         small_rows(300, seed=9).to_parquet(self.rows, index=False)
+
+    def register(self, key: str, *, gates: tuple[GateResult, ...] = ()) -> ModelVersion:
+        """A version of the same artifact."""
+        registration = Registration(
+            model="parcels",
+            artifact=self.artifact,
+            data_digest="d" * 64,
+            code_version="abc",
+            gates=gates,
+            metrics={},
+            parameters={},
+            reference=self.reference,
+        )
+        return self.registry.register(registration, key=key)
 
     def call(self, *arguments: str) -> Result:
         return CliRunner().invoke(
