@@ -7,6 +7,7 @@ wherever it is: a log may be archived at any time, and pruned once the document 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,11 +92,16 @@ class LogArchive:
         )
 
     def prune(
-        self, retention: LogRetention, older_than: timedelta, *, forget: bool, dry_run: bool
+        self,
+        retention: LogRetention,
+        older_than: timedelta,
+        *,
+        forget: bool,
+        record: Callable[[Pruned], None] | None,
     ) -> Pruned:
         """Take older rows out of the log. Raises Refused while training would miss some.
 
-        ``forget``: even so.
+        ``forget``: even so. ``record`` writes down what is about to go; None: only say what would.
         """
         before = self._before(older_than)
         if not forget:
@@ -107,12 +113,16 @@ class LogArchive:
                     " uses them: archive them, name the archive in spec.data.history, and prune"
                     " with that document; or say --forget"
                 )
-        take = retention.old if dry_run else retention.forget
         target = self._model.target
-        served, copies = take(target, before), take(shadow_of(target), before)
-        return Pruned(
+        served, copies = (retention.old(t, before) for t in (target, shadow_of(target)))
+        found = Pruned(
             before=before, rows=served.rows, labels=served.labels, shadow_rows=copies.rows
         )
+        if record is not None and (found.rows or found.shadow_rows):
+            record(found)
+            for name in (target, shadow_of(target)):
+                retention.forget(name, before)
+        return found
 
     def _rows(self, until: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
         """(history, what training takes from the log before ``until``)."""

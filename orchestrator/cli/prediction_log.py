@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ import click
 
 from orchestrator.cli.delivery import duration
 from orchestrator.cli.home import config_option, home_option, open_journal, platform_of_options
+from orchestrator.cli.targets import by_option, record
+from orchestrator.journal import kinds
+from orchestrator.journal.interventions import PredictionsPruned
 
 if TYPE_CHECKING:
-    from orchestrator.log_archive import LogArchive
+    from orchestrator.log_archive import LogArchive, Pruned
     from tools.managed_model import ManagedModel
 
 _model = click.argument("model", type=click.Path(path_type=Path))
@@ -91,13 +95,22 @@ def archive(model: Path, older_than: str, output: str, as_json: bool, home: Path
 @_age
 @click.option("--forget", is_flag=True, help="Also rows that training would miss.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--reason", default="", help="Why; written to the journal.")
+@by_option
 @_json
 @home_option
 @config_option
 def prune(
-    model: Path, older_than: str, forget: bool, dry_run: bool, as_json: bool, home: Path
+    model: Path,
+    older_than: str,
+    forget: bool,
+    dry_run: bool,
+    reason: str,
+    by: str,
+    as_json: bool,
+    home: Path,
 ) -> None:
-    """Take old rows and their labels out of the log, for good.
+    """Take old rows and their labels out of the log, for good; recorded in the journal first.
 
     Refused while the document's history lacks some that training uses. A controller may go on
     running. Cut off in the middle, run it again. Needs the login that servers write with.
@@ -110,7 +123,19 @@ def prune(
     age = duration(older_than, "--older-than")
     with _archive(model, home) as (document, found):
         retention = retention_from(Home(home), platform_of_options())
-        done = found.prune(retention, age, forget=forget, dry_run=dry_run)
+
+        def write_down(going: Pruned) -> None:
+            told = PredictionsPruned(
+                by=by,
+                before=going.before.isoformat(),
+                rows=going.rows,
+                labels=going.labels,
+                reason=reason,
+            )
+            now = datetime.now(UTC)
+            record(home, kinds.PREDICTIONS_PRUNED, document.target, by, now, told)
+
+        done = found.prune(retention, age, forget=forget, record=None if dry_run else write_down)
     if as_json:
         click.echo(done.model_dump_json())
         return

@@ -107,6 +107,18 @@ class TargetHandedBack(Payload):
     reason: str = ""
 
 
+class PredictionsPruned(Payload):
+    """What ``predictions.pruned`` says."""
+
+    by: str
+    before: str
+    """Event time: rows from before it, and their labels, go."""
+    rows: int
+    labels: int
+    """As counted before the first one went."""
+    reason: str = ""
+
+
 class BaselineAccepted(Payload):
     """What ``baseline.accepted`` says: the state that counts as mendloop's own from here on."""
 
@@ -127,5 +139,6 @@ INTERVENTIONS: dict[str, type[Payload]] = {
     kinds.TARGET_RESUMED: TargetResumed,
     kinds.TARGET_TAKEN_OVER: TargetTakenOver,
     kinds.TARGET_HANDED_BACK: TargetHandedBack,
+    kinds.PREDICTIONS_PRUNED: PredictionsPruned,
     kinds.BASELINE_ACCEPTED: BaselineAccepted,
 }

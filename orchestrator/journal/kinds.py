@@ -45,6 +45,7 @@ ALERT_FIRED = "alert.fired"
 ALERT_RESOLVED = "alert.resolved"
 MODELS_FOLLOWED = "models.followed"
 MODELS_REJECTED = "models.rejected"
+PREDICTIONS_PRUNED = "predictions.pruned"
 
 KINDS: dict[str, str] = {
     CONTROLLER_STARTED: "A controller process began to tick.",
@@ -90,6 +91,7 @@ KINDS: dict[str, str] = {
     ALERT_RESOLVED: "An alert is over, or was not repeated in time.",
     MODELS_FOLLOWED: "Which models a controller keeps from now on.",
     MODELS_REJECTED: "Model documents are broken: those before stay in force.",
+    PREDICTIONS_PRUNED: "A person is about to take old rows out of the prediction log.",
 }
 
 EXPLANATIONS = frozenset(

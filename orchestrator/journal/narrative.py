@@ -199,6 +199,9 @@ _WORDS: dict[str, Callable[[Any], Told]] = {
     kinds.APPROVAL_EXPIRED: _expired,
     kinds.TARGET_TAKEN_OVER: _taken_over,
     kinds.TARGET_HANDED_BACK: lambda p: Told(what=f"handed back by {p.by}", why=(p.reason,)),
+    kinds.PREDICTIONS_PRUNED: lambda p: Told(
+        what=f"{p.rows:,} predictions from before {p.before} pruned by {p.by}", why=(p.reason,)
+    ),
     kinds.BASELINE_ACCEPTED: lambda p: Told(
         what="what was found counts as mendloop's own from here on", why=p.notes
     ),

@@ -22,12 +22,12 @@ from orchestrator.cli.main import cli
 from orchestrator.journal import kinds
 from orchestrator.journal.payloads import MemorySaved
 from orchestrator.journal.sqlite import SqliteJournal
-from orchestrator.log_archive import LogArchive, needed
+from orchestrator.log_archive import LogArchive, Pruned, needed
 from simulations.clock import VirtualClock
 from simulations.population import parcels_model
 from tests.stand_in.postgres import PASSWORD
 from tools.data_files import read_table
-from tools.errors import Invalid, Refused
+from tools.errors import Invalid, Refused, Unavailable
 from tools.log_parts import append_labels, append_predictions, shadow_of, target_folder
 from tools.log_queries import OWN
 from tools.managed_model import ManagedModel
@@ -107,6 +107,10 @@ class Place:
         return CliRunner().invoke(cli, order)
 
 
+def noted(going: Pruned) -> None:
+    """What is about to go, written down for nobody."""
+
+
 def parcels(start: datetime, *, days: int, seed: int) -> pd.DataFrame:
     """Twenty parcels a day; every tenth label never comes."""
     rng = np.random.default_rng(seed)
@@ -143,7 +147,7 @@ def test_training_takes_the_same_rows_at_every_step(
     done = place.archive().archive(AGE, str(file))
     pd.testing.assert_frame_equal(place.trained_on(scope=scope), before)
     pd.testing.assert_frame_equal(place.trained_on(file, scope), before)
-    gone = place.archive(file).prune(place.retention(), AGE, forget=False, dry_run=False)
+    gone = place.archive(file).prune(place.retention(), AGE, forget=False, record=noted)
     pd.testing.assert_frame_equal(place.trained_on(file, scope), before)
 
     assert done.history_rows + done.logged_rows == len(read_table(str(file)))
@@ -158,16 +162,16 @@ def test_rows_that_training_uses_are_not_pruned(place: Place) -> None:
     """Neither with the old document nor once an archive ends too early; only when told so."""
     before = place.log().extent(place.model().target)
     with pytest.raises(Refused, match=r"rows since 2026-01-01 .*--forget"):
-        place.archive().prune(place.retention(), AGE, forget=False, dry_run=False)
+        place.archive().prune(place.retention(), AGE, forget=False, record=noted)
     file = place.folder / "archive.parquet"
     place.archive().archive(timedelta(days=200), str(file))
     with pytest.raises(Refused, match="labelled rows since 2026-04-1"):
-        place.archive(file).prune(place.retention(), AGE, forget=False, dry_run=False)
+        place.archive(file).prune(place.retention(), AGE, forget=False, record=noted)
     assert place.log().extent(place.model().target) == before
 
-    told = place.archive().prune(place.retention(), AGE, forget=True, dry_run=True)
+    told = place.archive().prune(place.retention(), AGE, forget=True, record=None)
     assert place.log().extent(place.model().target) == before
-    gone = place.archive().prune(place.retention(), AGE, forget=True, dry_run=False)
+    gone = place.archive().prune(place.retention(), AGE, forget=True, record=noted)
 
     assert gone == told
     after = place.log().extent(place.model().target)
@@ -178,7 +182,7 @@ def test_what_the_evidence_looks_back_to_stays(place: Place) -> None:
     """Sixty windows, a month, what a recent retrain takes, and labels that still come."""
     assert needed(place.model()) == timedelta(days=61)
     with pytest.raises(Invalid, match=r"--older-than.*at least 61d"):
-        place.archive().prune(place.retention(), timedelta(days=60), forget=True, dry_run=False)
+        place.archive().prune(place.retention(), timedelta(days=60), forget=True, record=noted)
     long = parcels_model("h", evidence={"window": "7d"})
     assert needed(long) == timedelta(days=421)
 
@@ -206,9 +210,28 @@ def test_the_commands_do_it(place: Place) -> None:
     assert "540 rows of the history" in archived.output
     would = place.run("prune", "--older-than", "100d", "--dry-run", history=file)
     assert "would go" in would.output
-    pruned = place.run("prune", "--older-than", "100d", "--json", history=file)
+    pruned = place.run("prune", "--older-than", "100d", "--json", "--by", "alice", history=file)
     gone = json.loads(pruned.output)
     assert json.loads(place.run("show", "--json").output)["rows"] == 6_000 - gone["rows"]
+    journal = SqliteJournal(place.home.journal)
+    [event] = journal.events(kinds=[kinds.PREDICTIONS_PRUNED])
+    journal.close()
+    assert (event.actor, event.target) == ("alice", place.model().target)
+    assert event.payload["rows"] == gone["rows"]
+    again = place.run("prune", "--older-than", "100d", history=file)
+    assert "0 rows" in again.output
+
+
+def test_nothing_goes_that_could_not_be_recorded(place: Place) -> None:
+    """The journal's disk is full: the log keeps every row."""
+    before = place.log().extent(place.model().target)
+
+    def full(going: Pruned) -> None:
+        raise Unavailable("the disk is full")
+
+    with pytest.raises(Unavailable):
+        place.archive().prune(place.retention(), AGE, forget=True, record=full)
+    assert place.log().extent(place.model().target) == before
 
 
 @pytest.mark.parametrize(
