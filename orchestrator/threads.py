@@ -11,10 +11,12 @@ from langgraph.types import Command
 
 from orchestrator.graph import build_graph
 from orchestrator.journal.incidents import IncidentSummary
+from orchestrator.nodes import MAX_STEPS, TIDYING_STEPS
 from orchestrator.session import Session
 
-RECURSION_LIMIT = 200
-"""Nodes that one thread may run through in one tick; a bound, never reached by design."""
+RECURSION_LIMIT = 6 * (MAX_STEPS + TIDYING_STEPS)
+"""Nodes that one thread may run through in one tick; a step takes five at most, so that an incident
+that turns in a circle is ended by its own bound, in words, before this one breaks it off."""
 
 
 class Threads:

@@ -68,12 +68,12 @@ class MirrorRequests:
         asked = must_have_shadow(call.model)
         served = look(desk, call.model)
         champion, challenger = served.must_champion(), served.must_challenger()
-        must_be_servable(served, challenger)
         before = TrafficSplit.all_to(champion.version)
         mirror = Mirror(version=challenger.version, percent=asked.percent)
         split = before.model_copy(update={"mirror": mirror})
         already = served.split == split
         if not already:
+            must_be_servable(served, challenger)
             shift(desk, call, split, expect=before)
         watch = ShadowWatch(
             version=challenger.version,

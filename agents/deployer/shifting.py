@@ -184,15 +184,19 @@ def _operation(
 
 
 def _raise_share(desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
-    """Promise 3: only a gated, ready version, and no more than this step allows."""
+    """Promise 3: only a gated, ready version, and no more than this step allows.
+
+    Weights that moved before the answer was lost have moved, whatever befell the servers since:
+    what is remembered follows them, or the step would be judged as the one before it.
+    """
     percent = int(call.operation.arguments["percent"])
     served = look(desk, call.model)
     champion, challenger = served.must_champion(), served.must_challenger()
-    must_be_servable(served, champion)
-    must_be_servable(served, challenger)
     split = split_at(champion, challenger, percent)
     already = served.split == split
     if not already:
+        must_be_servable(served, champion)
+        must_be_servable(served, challenger)
         expect = split_at(champion, challenger, before_each_step(call.model)[percent])
         if memory.shadow is not None and memory.shadow.version == challenger.version:
             expect = expect.model_copy(update={"mirror": served.split.mirror})

@@ -58,9 +58,14 @@ class JudgeCanary:
 
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
         watch = _must_watch(memory)
+        percent = int(call.operation.arguments["percent"])
+        learned: TargetMemory | None = None
+        if watch.percent != percent:  # the shift was given up unanswered, and had taken effect
+            watch = watch.model_copy(update={"percent": percent, "baseline": None})
+            learned = _remember(memory, watch)
         reading = desk.metrics.read(call.model.target)
         if isinstance(reading, NoReading):
-            return Receipt(detail=f"no reading yet: {reading.reason}")
+            return Receipt(detail=f"no reading yet: {reading.reason}", memory=learned)
         return Receipt(
             detail=f"counting at {watch.percent} % from here",
             memory=_remember(memory, watch.model_copy(update={"baseline": reading})),

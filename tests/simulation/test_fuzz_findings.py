@@ -270,3 +270,39 @@ def test_a_promotion_that_nobody_recorded_is_watched_when_the_next_release_is_th
         }
     )
     assert play(case).broken == ()
+
+
+def test_a_share_that_moved_unanswered_is_judged_as_what_it_is() -> None:
+    """Seed 58091: the weights moved to 50 %, the lease ran out before the answer, and the champion
+    crashed; the step was then called refused, the watch stayed at 10 %, and its evidence proved
+    the same step again and again."""
+    case = FuzzCase.model_validate(
+        {
+            "apiVersion": "mendloop.dev/v1alpha1",
+            "kind": "FuzzCase",
+            "metadata": {"name": "seed-58091"},
+            "spec": {
+                "world": {"rowsPerHour": 30},
+                "quiet": 1,
+                "ticks": 7,
+                "hours": 6,
+                "every": 2,
+                "seconds": 5.0,
+                "answers": "reject",
+                "moves": [
+                    {"tick": 1, "do": "release", "what": "good"},
+                    {"tick": 7, "do": "crash-server", "what": "champion"},
+                ],
+                "injections": [
+                    {
+                        "tick": 6,
+                        "call": "traffic.patch:after",
+                        "number": 1,
+                        "happening": "delay",
+                        "seconds": 70.0,
+                    }
+                ],
+            },
+        }
+    )
+    assert play(case).broken == ()

@@ -69,6 +69,57 @@ def test_harm_that_was_found_is_not_forgotten_by_whoever_looks_again(tmp_path: P
     assert found.facts == {CANARY: "harmful"}
 
 
+def test_a_share_that_moved_is_remembered_although_the_champion_crashed_since(
+    tmp_path: Path,
+) -> None:
+    """Refusing it now would leave the weights where they are, and nobody who judges them."""
+    world = World(tmp_path)
+    world.submit_challenger(Release())
+    first = session_of(world, holder="first")
+    deploy = first.tools["deploy_challenger"].operations(world.document)[0]
+    act(first, new_step(first, deploy, incident="inc-1", number=1, attempt=1))
+    world.step(hours=0, seconds=60)
+    first = session_of(world, holder="first")
+    start = first.tools["start_canary"].operations(world.document)[0]
+    step = new_step(first, start, incident="inc-1", number=2, attempt=1)
+    world.fault = Trigger(Point("traffic.patch:after", 1))
+    with pytest.raises(Killed):
+        act(first, step)
+    world.fault = lambda call: None
+    with world.own():
+        world.workloads.crash(world.target, "1")
+    world.step(hours=0, seconds=LEASE_S + 1)
+    second = session_of(world, holder="second")
+
+    assert act(second, step)[0] is Acted.DONE
+    assert second.memory.canary is not None
+    assert second.memory.canary.percent == 10
+
+
+def test_a_step_is_judged_at_the_share_that_it_is_about(tmp_path: Path) -> None:
+    """The shift before it was given up unanswered: what is remembered is the step before."""
+    world = World(tmp_path)
+    world.submit_challenger(Release())
+    session = session_of(world)
+    session.memory = TargetMemory(
+        canary=CanaryWatch(
+            version="2",
+            percent=10,
+            evidence=CanaryEvidence(),
+            stable=world.registry.get("parcels", "1"),
+            challenger=world.registry.get("parcels", "2"),
+        )
+    )
+    operation = JudgeCanary().operations(world.document)[1]
+    step = new_step(session, operation, incident="inc-1", number=1, attempt=1)
+    receipt = JudgeCanary().apply(session.desk, call_of(session, step), session.memory)
+
+    assert operation.arguments == {"percent": 50}
+    assert receipt.memory is not None
+    assert receipt.memory.canary is not None
+    assert receipt.memory.canary.percent == 50
+
+
 def test_a_run_that_was_submitted_by_a_controller_that_died_counts_in_the_budget(
     tmp_path: Path,
 ) -> None:
