@@ -59,9 +59,9 @@ class Director:
         self.mode = Mode.WATCHING
         """How fast event time may pass for what it does itself: slowly at first, until the
         controller has looked for the first time, and during its releases and restarts."""
-        self.appointment: pd.Timestamp | None = None
+        self.appointment: pd.Timestamp | None = RELEASE_DAYS[0]
         """When it wants to do something next. On a busy machine weeks would pass before it saw
-        that the day has come."""
+        that the day has come, or before the controller is there for the first time."""
         self.bad_version = ""
         self.kill: Kill | None = None
         self._stage, self._story, self._replay = stage, story, replay

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pandas as pd
 import pytest
 
 from agents.catalog import all_tools
 from examples.flights import story as story_module
+from examples.flights.director import RELEASE_DAYS, Director
 from examples.flights.story import JournalFollower, Mode, Story
+from examples.flights.year import DAYS_PER_S, _days_per_s
 from orchestrator.journal import kinds
 from orchestrator.journal.sqlite import SqliteJournal
 from tools.errors import Invalid
@@ -145,3 +149,14 @@ def test_follower_is_not_patient_for_ever(tmp_path: Path, monkeypatch: pytest.Mo
 
     with pytest.raises(Invalid, match=r"mendloop\.db"):
         JournalFollower(tmp_path / "mendloop.db").new_events()
+
+
+def test_the_first_release_is_not_missed_while_nobody_is_in_charge_yet() -> None:
+    """A busy machine takes a minute to start a controller: event time waits at the day on which the
+    team releases, or the release would come after the freeze that it is to meet."""
+    story, replay = Story(), SimpleNamespace(position=RELEASE_DAYS[0])
+    director = Director(cast(Any, None), story, cast(Any, replay), pd.DataFrame(), print)
+
+    assert _days_per_s(cast(Any, replay), story, director) == DAYS_PER_S[Mode.WORKING]
+    replay.position -= pd.Timedelta(days=1)
+    assert _days_per_s(cast(Any, replay), story, director) == DAYS_PER_S[Mode.WATCHING]
