@@ -31,8 +31,19 @@ class ParquetRetention:
 
     def old(self, target: str, before: datetime) -> OldRows:
         """See LogRetention; reads times and ids."""
-        require_naive(before=before)
+        return self._told(target, self._old_ids(target, before))
+
+    def forget(self, target: str, before: datetime) -> OldRows:
+        """See LogRetention. Predictions go first, since nobody reads labels without them, and the
+        newest parts before those whose answers they repeat."""
         ids = self._old_ids(target, before)
+        found = self._told(target, ids)
+        for root in (self._predictions, self._labels):
+            for path in reversed(list(_parts(target_folder(root, target)))):
+                _without(path, _among(path, ids))
+        return found
+
+    def _told(self, target: str, ids: pa.ChunkedArray) -> OldRows:
         known = {
             i
             for path in _parts(target_folder(self._labels, target))
@@ -40,18 +51,9 @@ class ParquetRetention:
         }
         return OldRows(rows=len(ids), labels=len(known))
 
-    def forget(self, target: str, before: datetime) -> OldRows:
-        """See LogRetention. Predictions go first, since nobody reads labels without them, and the
-        newest parts before those whose answers they repeat."""
-        found = self.old(target, before)
-        ids = self._old_ids(target, before)
-        for root in (self._predictions, self._labels):
-            for path in reversed(list(_parts(target_folder(root, target)))):
-                _without(path, _among(path, ids))
-        return found
-
     def _old_ids(self, target: str, before: datetime) -> pa.ChunkedArray:
         """Of several answers to a request the one served first is what the log tells of."""
+        require_naive(before=before)
         columns = ["request_id", "event_time", "served_at"]
         parts = [
             pq.ParquetFile(path).read(columns)

@@ -45,18 +45,17 @@ class PostgresRetention:
     def old(self, target: str, before: datetime) -> OldRows:
         """See LogRetention."""
         require_naive(before=before)
+        if not self._has_tables(target):
+            return OldRows(rows=0, labels=0)
         with self._database.connection() as connection:
-            if not columns_of(connection, log_queries.table_names(target)[0]):
-                return OldRows(rows=0, labels=0)
             [found] = connection.execute(_on(_OLD, target), {"before": before}).fetchall()
         return OldRows(rows=found[0], labels=found[1])
 
     def forget(self, target: str, before: datetime) -> OldRows:
         """See LogRetention; what is gone and what is counted changes together."""
+        require_naive(before=before)
         rows = labels = 0
-        if not self.old(target, before).rows:
-            return OldRows(rows=0, labels=0)
-        while True:
+        while self._has_tables(target):
             with self._database.transaction() as connection:
                 [(gone, away)] = connection.execute(
                     _on(_FORGET, target), {"before": before, "most": AT_ONCE}
@@ -66,7 +65,12 @@ class PostgresRetention:
                 )
             rows, labels = rows + gone, labels + away
             if gone < AT_ONCE:
-                return OldRows(rows=rows, labels=labels)
+                break
+        return OldRows(rows=rows, labels=labels)
+
+    def _has_tables(self, target: str) -> bool:
+        with self._database.connection() as connection:
+            return bool(columns_of(connection, log_queries.table_names(target)[0]))
 
 
 def _on(query: str, target: str) -> bytes:

@@ -137,8 +137,14 @@ def history_rows(uri: str, model: ManagedModel) -> pd.DataFrame:
     if missing:
         raise Invalid(f"{uri} lacks the columns {', '.join(missing)}", field="spec.data.history")
     found = found[wanted].dropna(subset=[label.name])
-    times = pd.to_datetime(found[schema.time_column])
-    found[schema.time_column] = times if times.dt.tz is None else times.dt.tz_convert(None)
+    try:  # times that name no zone are UTC
+        times = pd.to_datetime(found[schema.time_column], utc=True)
+    except (ValueError, TypeError) as error:
+        raise Invalid(
+            f"{uri} has values that are no times in {schema.time_column}: {error}",
+            field="spec.data.history",
+        ) from error
+    found[schema.time_column] = times.dt.tz_convert(None)
     return found
 
 

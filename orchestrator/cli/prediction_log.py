@@ -53,6 +53,8 @@ def show(model: Path, as_json: bool, home: Path) -> None:
     from tools.managed_model import ManagedModel
 
     document = load_document(model, ManagedModel)
+    with open_journal(home):
+        pass  # a home that is not there is no empty log
     extent = log_from(Home(home), platform_of_options()).extent(document.target)
     if as_json:
         click.echo(extent.model_dump_json())

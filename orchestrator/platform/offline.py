@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from infra.embedded.home import Home
 from orchestrator.assembly import embedded_registry
 from orchestrator.platform.delivery import registry_from
+from orchestrator.platform.prediction_logs import log_folders, log_url
 from tools.errors import Invalid
 from tools.log_parts import target_folder
-from tools.postgres_errors import is_postgres, url_with_password
+from tools.postgres_errors import is_postgres
 from tools.registry import CHAMPION, ModelVersion, Registry
 
 if TYPE_CHECKING:
@@ -46,21 +47,17 @@ def fetched(home: Path, spec: PlatformSpec | None, model: str, version: str) -> 
 def log_place(home: Path, spec: PlatformSpec | None, target: str) -> Path | str:
     """Where predictions of ``target`` are appended: a folder, or a database's URL."""
     database = None if spec is None else spec.prediction_log.database
-    if database is not None:
-        if not is_postgres(database.url):
-            raise Invalid(
-                f"rows are appended to PostgreSQL or Parquet folders, not to {database.url}; score"
-                " with --no-log",
-                field="predictionLog.database.url",
-            )
-        if database.password_from is None:
-            return database.url
-        password = database.password_from.read("predictionLog.database.passwordFrom")
-        return url_with_password(database.url, password)
-    folders = None if spec is None else spec.prediction_log.parquet
-    own = Home(home if spec is None else spec.home).predictions
-    root = own if folders is None else folders.predictions or own
-    return target_folder(root, target)
+    if database is not None and not is_postgres(database.url):
+        raise Invalid(
+            f"rows are appended to PostgreSQL or Parquet folders, not to {database.url}; score"
+            " with --no-log",
+            field="predictionLog.database.url",
+        )
+    url = log_url(spec)
+    if url is not None:
+        return url
+    served, _ = log_folders(Home(home if spec is None else spec.home), spec)
+    return target_folder(served, target)
 
 
 def _registry(home: Path, spec: PlatformSpec | None) -> Registry:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def log_from(home: Home, spec: PlatformSpec | None) -> PredictionLog:
     """Where predictions and labels are read; ``spec`` instead of the home's own where given."""
-    url = _url(spec)
+    url = log_url(spec)
     if url is None:
         from tools.parquet_log import ParquetPredictionLog
 
-        return ParquetPredictionLog(*_folders(home, spec))
+        return ParquetPredictionLog(*log_folders(home, spec))
     from tools.database_log import DatabasePredictionLog
 
     return DatabasePredictionLog(url)
@@ -29,11 +29,11 @@ def log_from(home: Home, spec: PlatformSpec | None) -> PredictionLog:
 
 def retention_from(home: Home, spec: PlatformSpec | None) -> LogRetention:
     """What takes old rows out of it. Raises Invalid where the rows are not mendloop's."""
-    url = _url(spec)
+    url = log_url(spec)
     if url is None:
         from tools.parquet_retention import ParquetRetention
 
-        return ParquetRetention(*_folders(home, spec))
+        return ParquetRetention(*log_folders(home, spec))
     if not is_postgres(url):
         raise Invalid(
             "its rows are written by your own ingestion, and deleted there",
@@ -44,14 +44,16 @@ def retention_from(home: Home, spec: PlatformSpec | None) -> LogRetention:
     return PostgresRetention(url)
 
 
-def _folders(home: Home, spec: PlatformSpec | None) -> tuple[Path, Path]:
+def log_folders(home: Home, spec: PlatformSpec | None) -> tuple[Path, Path]:
+    """Of predictions and labels, where they are in folders."""
     folders = None if spec is None else spec.prediction_log.parquet
     if folders is None:
         return home.predictions, home.labels
     return folders.predictions or home.predictions, folders.labels or home.labels
 
 
-def _url(spec: PlatformSpec | None) -> str | None:
+def log_url(spec: PlatformSpec | None) -> str | None:
+    """Of the database, with its password; None where the log is in folders."""
     database = None if spec is None else spec.prediction_log.database
     if database is None:
         return None

@@ -197,6 +197,16 @@ def test_a_history_with_time_zones_is_read_as_utc(place: Place) -> None:
     pd.testing.assert_frame_equal(place.trained_on(zoned), before)
 
 
+def test_what_is_not_there_is_no_empty_log(place: Place) -> None:
+    """A home that was mistyped, and a history whose times are none."""
+    place.home = Home(place.folder / "nowhere")
+    assert "no home folder" in str(place.run("show").exception)
+    frame = pd.read_parquet(place.history)
+    frame.assign(sent="noon").to_parquet(place.history, index=False)
+    with pytest.raises(Invalid, match="no times in sent"):
+        place.trained_on()
+
+
 def test_the_commands_do_it(place: Place) -> None:
     """As docs/production.md says it, with what people read and programs parse."""
     file = place.folder / "archive.parquet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,19 @@ from simulations.releases import Release
 from simulations.world import LEASE_S, World
 from tools.statistics.canary import CanaryEvidence
 from tools.workloads import ServerRequest
+
+
+def at_ten_percent(world: World, **more: Any) -> TargetMemory:
+    """Version 2 is remembered in its first canary step."""
+    watch = CanaryWatch(
+        version="2",
+        percent=10,
+        evidence=CanaryEvidence(),
+        stable=world.registry.get("parcels", "1"),
+        challenger=world.registry.get("parcels", "2"),
+        **more,
+    )
+    return TargetMemory(canary=watch)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -51,16 +65,7 @@ def test_harm_that_was_found_is_not_forgotten_by_whoever_looks_again(tmp_path: P
     world = World(tmp_path)
     world.submit_challenger(Release())
     session = session_of(world)
-    session.memory = TargetMemory(
-        canary=CanaryWatch(
-            version="2",
-            percent=10,
-            outcome="harmful",
-            evidence=CanaryEvidence(),
-            stable=world.registry.get("parcels", "1"),
-            challenger=world.registry.get("parcels", "2"),
-        )
-    )
+    session.memory = at_ten_percent(world, outcome="harmful")
     operation = JudgeCanary().operations(world.document)[0]
     step = new_step(session, operation, incident="inc-1", number=1, attempt=1)
     found = JudgeCanary().verify(session.desk, call_of(session, step), session.memory)
@@ -101,15 +106,7 @@ def test_a_step_is_judged_at_the_share_that_it_is_about(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.submit_challenger(Release())
     session = session_of(world)
-    session.memory = TargetMemory(
-        canary=CanaryWatch(
-            version="2",
-            percent=10,
-            evidence=CanaryEvidence(),
-            stable=world.registry.get("parcels", "1"),
-            challenger=world.registry.get("parcels", "2"),
-        )
-    )
+    session.memory = at_ten_percent(world)
     operation = JudgeCanary().operations(world.document)[1]
     step = new_step(session, operation, incident="inc-1", number=1, attempt=1)
     receipt = JudgeCanary().apply(session.desk, call_of(session, step), session.memory)
