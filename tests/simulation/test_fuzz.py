@@ -9,9 +9,10 @@ import yaml
 from click.testing import CliRunner
 
 from agents.catalog import all_tools
-from agents.contract import Call, Receipt
+from agents.contract import Call, Holds, Receipt, Verification
 from agents.deployer.shifting import StartCanary
 from agents.memory import TargetMemory
+from agents.monitor.canary import JudgeCanary
 from agents.ports import Desk
 from simulations.fuzz.campaign import run
 from simulations.fuzz.case import CaseSpec, FuzzCase, Injection, Move
@@ -44,6 +45,13 @@ class Hasty(StartCanary):
         return receipt
 
 
+class Circling(JudgeCanary):
+    """A planted bug: says that the step holds, and proves nothing."""
+
+    def verify(self, desk: Desk, call: Call, memory: TargetMemory) -> Verification:
+        return Verification(holds=Holds.HOLDS, detail="round and round")
+
+
 def case(*, moves: tuple[Move, ...], injections: tuple[Injection, ...] = ()) -> FuzzCase:
     spec = CaseSpec(quiet=1, ticks=8, hours=6, every=3, moves=moves, injections=injections)
     return FuzzCase(metadata=Metadata(name="planted"), spec=spec)
@@ -57,6 +65,15 @@ def test_a_quick_campaign_breaks_no_promise(tmp_path: Path) -> None:
     assert found.seeds == 15
     assert found.injections > 10
     assert found.effects > 10
+
+
+def test_an_incident_that_turns_in_a_circle_is_ended_by_its_own_bound() -> None:
+    """A person is asked, in words; the graph is not broken off in the midst of a tick."""
+    tools = all_tools() | {"judge_canary": Circling()}
+
+    played = play(case(moves=(Move(tick=2, do="release", what="good"),)), tools=tools)
+
+    assert not [told for told in played.broken if told.startswith("defect")]
 
 
 @pytest.mark.parametrize("seed", [3, 10])
