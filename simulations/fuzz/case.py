@@ -114,6 +114,8 @@ class CaseWorld(DocumentValue):
     max_retrains: int = Field(default=6, ge=0)
     timeout: Duration = timedelta(minutes=20)
     """Of a pipeline run, which takes 20 seconds."""
+    retrain_every: Duration | None = None
+    """``triggers.every``; on the wall clock, on which only jumps make hours pass here."""
 
 
 class CaseSpec(DocumentValue):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from simulations.fuzz.case import CaseSpec, CaseWorld, FuzzCase, Move
@@ -46,6 +47,9 @@ _DISTURBANCES = (
     ("lose-run", ""),
 )
 _RELEASES = ("good", "good", "good", "bad", "slow", "worse", "skewed", "dead", "ungated")
+_TRAINED = ("fitting", "ungated", "dead", "bad", "good")
+BY_CALENDAR = 0.2
+"""The part of the cases in which something is wrong whose target is also retrained by triggers."""
 
 
 def case_of(seed: int) -> tuple[FuzzCase, Chance]:
@@ -58,6 +62,10 @@ def case_of(seed: int) -> tuple[FuzzCase, Chance]:
     moves = _STORIES[story](rng, length)
     if story != "nothing":
         moves += _disturbances(rng, length)
+    calendar = random.Random(f"{seed}: calendar")  # its own chance: other draws stay as they are
+    if story != "nothing" and calendar.random() < BY_CALENDAR:
+        world = world.model_copy(update={"retrain_every": timedelta(hours=1)})
+        moves += _of_calendar(calendar, length)
     if world.autonomy in ("approve", "propose"):
         moves += [
             Move(tick=t, do=rng.choice(("approve", "approve", "approve", "reject")))
@@ -117,7 +125,7 @@ def _of_feed(rng: random.Random, ticks: int) -> list[Move]:
 def _of_drift(rng: random.Random, ticks: int) -> list[Move]:
     moves = [Move(tick=1, do="drift")]
     for made in range(rng.choice((0, 0, 1, 2))):
-        what = rng.choice(("fitting", "ungated", "dead", "bad", "good"))
+        what = rng.choice(_TRAINED)
         moves.append(Move(tick=1 + made, do="train", what=what))
     if rng.random() < 0.2:
         moves.append(Move(tick=rng.randint(6, ticks), do="drift-back"))
@@ -131,6 +139,16 @@ def _of_nothing(rng: random.Random, ticks: int) -> list[Move]:
         moves.append(Move(tick=rng.randint(1, ticks), do="counters-restart"))
     if rng.random() < 0.5:
         moves.append(Move(tick=rng.randint(1, ticks), do="edit-elsewhere"))
+    return moves
+
+
+def _of_calendar(rng: random.Random, ticks: int) -> list[Move]:
+    """Hours jump by, so that a retrained challenger is due once or twice."""
+    moves = []
+    for _ in range(rng.choice((1, 1, 2))):
+        moves.append(Move(tick=rng.randint(2, ticks), do="jump-clock", amount=rng.choice((1, 30))))
+    for _ in range(rng.choice((0, 1, 2))):
+        moves.append(Move(tick=1, do="train", what=rng.choice(_TRAINED)))
     return moves
 
 

@@ -264,6 +264,8 @@ class Play:
 
     def _is_healthy(self) -> bool:
         """Whether nothing happened that anything should be done about."""
+        if self.spec.world.retrain_every is not None:
+            return False
         moved = {move.do for move in self.spec.moves}
         return moved <= HARMLESS and all(i.happening != "edit" for i in self.injector.made)
 

@@ -57,6 +57,7 @@ class FuzzWorld(World):
                 "maxRetrains": settings.max_retrains,
             },
             training={"timeout": settings.timeout},
+            **_triggers(settings),
         )
         self.ledger = Unasked(self.document, self.journal)
         self.auditor = Auditor(self)
@@ -153,6 +154,11 @@ class RememberedPopulation(Population):
 def _shadow(percent: int) -> dict[str, Any] | None:
     """Short enough for a case of some minutes, long enough to be disturbed."""
     return {"percent": percent, "for": "30s", "deadline": "3m"} if percent else None
+
+
+def _triggers(settings: CaseWorld) -> dict[str, Any]:
+    every = settings.retrain_every
+    return {} if every is None else {"triggers": {"every": every}}
 
 
 @lru_cache(maxsize=64)
