@@ -7,6 +7,7 @@ Exit codes: 0 done (or nothing found), 1 found something (drift, a broken promis
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from importlib.metadata import entry_points
 
@@ -130,6 +131,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; never a bare traceback for a user's mistake."""
+    # SIGTERM ends a command like Ctrl-C does, by its own clean-up; `run` and `demo` set their own.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from simulations.fuzz.case import FuzzCase
 from simulations.fuzz.draw import case_of
@@ -44,6 +46,22 @@ class Campaign(Value):
     incidents: int
     findings: tuple[Finding, ...]
     wall_s: float
+    interrupted: bool = False
+    """Whether somebody ended it before all seeds were played."""
+
+
+class Interruptible:
+    """Results until somebody ends the campaign; what was found until then is still told."""
+
+    def __init__(self, results: Iterator[Result]) -> None:
+        self._results = results
+        self.interrupted = False
+
+    def __iter__(self) -> Iterator[Result]:
+        try:
+            yield from self._results
+        except KeyboardInterrupt:
+            self.interrupted = True
 
 
 class Result(Value):
@@ -86,7 +104,8 @@ def run(
     totals["incidents"] = 0
     findings: list[Finding] = []
     kinds: set[str] = set()
-    for result in _until_interrupted(_results(range(first, first + seeds), jobs), say):
+    results = Interruptible(_results(range(first, first + seeds), jobs))
+    for result in results:
         _add(totals, result)
         broken = list(result.played.broken)
         if result.is_repeatable is False:
@@ -105,6 +124,7 @@ def run(
         first_seed=first,
         findings=tuple(findings),
         wall_s=round(time.monotonic() - began_s, 2),
+        interrupted=results.interrupted,
         **totals,
     )
 
@@ -115,26 +135,22 @@ def told(finding: Finding) -> str:
     return f"seed {finding.seed} broke:\n{broken}\n{finding.document}replay: {finding.replay}"
 
 
-def _until_interrupted(results: Iterator[Result], say: Callable[[str], None]) -> Iterator[Result]:
-    """Ctrl-C ends a campaign; what it found until then is still told."""
-    try:
-        yield from results
-    except KeyboardInterrupt:
-        say("interrupted: this is what was played until then")
-
-
 def _results(seeds: range, jobs: int) -> Iterator[Result]:
     if jobs <= 1:
         yield from map(run_seed, seeds)
         return
     spawned = multiprocessing.get_context("spawn")
-    with spawned.Pool(jobs, initializer=_leave_interrupts, maxtasksperchild=2000) as pool:
+    with (
+        TemporaryDirectory(prefix="mendloop-fuzz-") as folder,
+        spawned.Pool(jobs, _begin_playing, (folder,), maxtasksperchild=2000) as pool,
+    ):
         yield from pool.imap_unordered(run_seed, seeds, chunksize=4)
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the campaign, which ends its players."""
+def _begin_playing(folder: str) -> None:
+    """Ctrl-C is for the campaign, which ends its players and clears away what they leave."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tempfile.tempdir = folder
 
 
 def _add(totals: dict[str, int], result: Result) -> None:

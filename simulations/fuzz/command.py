@@ -39,7 +39,7 @@ def fuzz(
     \b
     Example: mendloop simulate --fuzz --seeds 200 --minutes 2
     """
-    broken = (
+    sys.exit(
         replay(case, as_json=as_json)
         if case is not None
         else campaign(
@@ -51,7 +51,6 @@ def fuzz(
             as_json=as_json,
         )
     )
-    sys.exit(1 if broken else 0)
 
 
 def campaign(
@@ -62,8 +61,8 @@ def campaign(
     jobs: int = 1,
     report: Path | None = None,
     as_json: bool = False,
-) -> bool:
-    """Run a campaign and say what it found; whether it found anything."""
+) -> int:
+    """Run a campaign and say what it found; the exit code: 1 when it found anything."""
     from simulations.fuzz.campaign import run
 
     def say(line: str) -> None:
@@ -78,11 +77,13 @@ def campaign(
             f" {found.injections} injections, {found.effects} effects,"
             f" {found.incidents} incidents; {len(found.findings)} findings"
         )
-    return bool(found.findings)
+    if found.interrupted:
+        click.echo("interrupted: this is what was played until then", err=True)
+    return 1 if found.findings else 130 if found.interrupted else 0
 
 
-def replay(path: Path, *, as_json: bool = False) -> bool:
-    """Play one case and say which promises it breaks; whether any."""
+def replay(path: Path, *, as_json: bool = False) -> int:
+    """Play one case and say which promises it breaks; the exit code: 1 when any."""
     from simulations.fuzz.case import FuzzCase
     from simulations.fuzz.play import play
     from tools.documents import load_document
@@ -93,4 +94,4 @@ def replay(path: Path, *, as_json: bool = False) -> bool:
     else:
         for line in played.broken or ("every promise held",):
             click.echo(line)
-    return bool(played.broken)
+    return 1 if played.broken else 0

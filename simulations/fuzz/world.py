@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pandas as pd
@@ -121,7 +121,9 @@ class FuzzWorld(World):
     def _history(self, folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         self.population = _population(self.settings.population, self.settings.rows_per_hour)
-        return _history_file(self.settings.population, self.settings.rows_per_hour)
+        path = folder / "history.parquet"
+        path.write_bytes(_history(self.settings.population, self.settings.rows_per_hour))
+        return str(path)
 
 
 class Unasked(Ledger):
@@ -167,8 +169,8 @@ def _population(seed: int, rows_per_hour: int) -> RememberedPopulation:
 
 
 @lru_cache(maxsize=64)
-def _history_file(seed: int, rows_per_hour: int) -> str:
-    """One file for all worlds of the process; nobody writes to it."""
-    path = Path(mkdtemp(prefix="mendloop-fuzz-")) / "history.parquet"
-    _population(seed, rows_per_hour).history(Logistic()).to_parquet(path)
-    return str(path)
+def _history(seed: int, rows_per_hour: int) -> bytes:
+    """The file's content, made once for all worlds of the process."""
+    content = io.BytesIO()
+    _population(seed, rows_per_hour).history(Logistic()).to_parquet(content)
+    return content.getvalue()
