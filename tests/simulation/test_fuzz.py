@@ -14,16 +14,21 @@ from agents.deployer.shifting import StartCanary
 from agents.memory import TargetMemory
 from agents.monitor.canary import JudgeCanary
 from agents.ports import Desk
+from orchestrator.journal.kinds import STEP_INTENDED
 from simulations.fuzz.campaign import run
 from simulations.fuzz.case import CaseSpec, FuzzCase, Injection, Move
 from simulations.fuzz.command import fuzz
 from simulations.fuzz.draw import case_of
-from simulations.fuzz.play import play, play_twice
+from simulations.fuzz.play import Play, play, play_twice
 from simulations.fuzz.shrink import minimal, shrink
 from tools.documents import parse_document
 from tools.errors import Invalid
 from tools.managed_model import Metadata
 from tools.routing import Router, TrafficSplit
+
+
+CALENDAR = 13
+"""A seed whose target is retrained by the calendar while calls go wrong."""
 
 
 class Hasty(StartCanary):
@@ -65,6 +70,20 @@ def test_a_quick_campaign_breaks_no_promise(tmp_path: Path) -> None:
     assert found.seeds == 15
     assert found.injections > 10
     assert found.effects > 10
+
+
+def test_cases_draw_targets_that_the_calendar_retrains(tmp_path: Path) -> None:
+    """And in the middle of what goes wrong, such a retrain is really asked for."""
+    drawn, chance = case_of(CALENDAR)
+    assert drawn.spec.world.retrain_every is not None
+
+    rehearsal = Play(drawn, tmp_path, choose=chance)
+    played = rehearsal.run()
+
+    intended = rehearsal.world.journal.events(kinds=[STEP_INTENDED])
+    assert "due" in [e.payload["arguments"].get("because") for e in intended]
+    assert played.injections
+    assert played.broken == ()
 
 
 def test_an_incident_that_turns_in_a_circle_is_ended_by_its_own_bound() -> None:
