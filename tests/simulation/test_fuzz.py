@@ -26,7 +26,6 @@ from tools.errors import Invalid
 from tools.managed_model import Metadata
 from tools.routing import Router, TrafficSplit
 
-
 CALENDAR = 13
 """A seed whose target is retrained by the calendar while calls go wrong."""
 
