@@ -114,6 +114,9 @@ REFRESHED = Goal(
     reached_when=(is_(REFRESH, "none", UNKNOWN), _ANSWERS, *_TIDY),
     gives_way=True,
 )
+TRIED = REFRESHED.model_copy(update={"broken_when": (), "reached_when": (_ANSWERS, *_TIDY)})
+"""What is left of it once an incident's training was answered: to decide what came of it. What
+falls due meanwhile is for the next incident."""
 TIDY = Goal(
     name="nothing is left half-way",
     concern="model",

@@ -52,6 +52,8 @@ class IncidentState(TypedDict, total=False):
     last_ruling: str
     has_promoted: bool
     """Whether this incident made a champion that still is one."""
+    has_refreshed: bool
+    """Whether the training that the document's triggers asked for has been answered."""
     approval: str
     giving_up: str
     """Why only what is half-way is still taken back before a person has the word."""

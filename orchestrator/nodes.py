@@ -10,11 +10,21 @@ from typing import Any
 
 from agents.contract import Holds, Operation
 from agents.diagnosis import diagnose as explain
-from agents.facts import CANARY, CAUSE, CHAMPION, DATA_TRUST, RETRAINING, SERVICE, SHARE, UNKNOWN
+from agents.facts import (
+    CANARY,
+    CAUSE,
+    CHAMPION,
+    DATA_TRUST,
+    REFRESH,
+    RETRAINING,
+    SERVICE,
+    SHARE,
+    UNKNOWN,
+)
 from agents.monitor.diagnose import diagnosed_facts, gather
 from agents.monitor.service import BROKEN
 from orchestrator import asking, autonomy, awaiting, reporting
-from orchestrator.goals import RELEASE_DECIDED, TIDY, Goal, comes_first, goal_named
+from orchestrator.goals import RELEASE_DECIDED, TIDY, TRIED, Goal, comes_first, goal_named
 from orchestrator.guard import rule_on
 from orchestrator.options import Options, options_of
 from orchestrator.planner import NoPlan, Plan
@@ -52,7 +62,7 @@ def observe(state: State, session: Session) -> State:
     if edited:
         note_taken_over(session, (f"the route was edited: {edited}",))
         return {"next": "close", "outcome": TAKEN_OVER}
-    goal = goal_named(state["goal"])
+    goal = _goal(state)
     if state.get("step"):
         return {"next": "verify"}
     if state.get("giving_up"):
@@ -90,7 +100,7 @@ def diagnose(state: State, session: Session) -> State:
 
 def plan(state: State, session: Session) -> State:
     """Choose the next step: the first of the cheapest plan that is not forbidden."""
-    goal = goal_named(state["goal"])
+    goal = _goal(state)
     giving_up, is_model = state.get("giving_up", ""), goal.concern == "model"
     if giving_up and not (is_model and awaiting.is_half_way(session)):
         return _escalate(giving_up)
@@ -124,7 +134,7 @@ def guard(state: State, session: Session) -> State:
     step = StepRecord.model_validate(state["step"])
     if holder_of(session.recorder.journal, session.target) != "mendloop":
         return {"next": "close", "outcome": TAKEN_OVER}
-    goal, begun = goal_named(state["goal"]), is_begun(session, step)
+    goal, begun = _goal(state), is_begun(session, step)
     if goal.gives_way and comes_first(session.state.values(), goal) and not begun:
         asking.withdraw(session, step, "something is wrong meanwhile, and comes first")
         return {"next": "close", "outcome": GAVE_WAY}
@@ -182,6 +192,8 @@ def verify(state: State, session: Session) -> State:
             change: State = {"next": "observe", "step": {}, "attempts": counted(state, step)}
             if step.operation.tool in _PROMOTING:
                 change["has_promoted"] = _PROMOTING[step.operation.tool]
+            if REFRESH in step.operation.achieves:
+                change["has_refreshed"] = True
             return change | taken_back(state, session, step)
         case Holds.UNKNOWN if _gives_way(session, step):
             return {"next": "observe", "step": {}, "attempts": counted(state, step)}
@@ -197,6 +209,10 @@ def close(state: State, session: Session) -> State:
         session, state["incident"], state.get("outcome", ""), state.get("wait_reason", "")
     )
     return {"next": "end"}
+
+
+def _goal(state: State) -> Goal:
+    return TRIED if state.get("has_refreshed") else goal_named(state["goal"])
 
 
 def _gives_way(session: Session, step: StepRecord) -> bool:
@@ -237,7 +253,7 @@ def _is_given_up(state: State, session: Session) -> bool:
     """Past the last step, once nothing is left half-way or that too does not succeed."""
     over = state.get("steps_taken", 0) - MAX_STEPS
     is_tidy = not TIDY.unmet(session.state.values())
-    is_model = goal_named(state["goal"]).concern == "model"
+    is_model = _goal(state).concern == "model"
     return over >= 0 and (is_tidy or not is_model or over >= TIDYING_STEPS)
 
 
@@ -262,7 +278,7 @@ def _without_plan(
     state: State, session: Session, failed: NoPlan, options: Options, held: dict[str, str]
 ) -> State:
     """Wait where something outside may open the way again; otherwise a person is needed."""
-    blocking = held or options.in_the_way(goal_named(state["goal"]), session.state.values())
+    blocking = held or options.in_the_way(_goal(state), session.state.values())
     told = [f"{name}: {reason}" for name, reason in sorted(blocking.items())]
     reason = "; ".join([f"no way to '{failed.goal}': {'; '.join(failed.missing)}", *told])
     because = " ".join(sorted(held)) or "no plan"

@@ -39,7 +39,7 @@ def foreign_changes(
 ) -> tuple[str, ...]:
     """What somebody else changed since the baseline, one sentence each."""
     found = [f"the route was edited: {served.route.edited}"] if served.route.edited else []
-    before = memory.baseline
+    before = memory.baseline or _left_by_promotion(served, memory)
     if before is None or "aliases" in busy or not served.is_registry_known:
         return tuple(found)
     champion = served.champion.version if served.champion else ""
@@ -69,6 +69,7 @@ def after_hand_back(
         served.champion is None
         or served.champion.version != probation.version
         or served.former is None
+        or served.former.version != probation.former
     ):
         memory = memory.model_copy(update={"probation": None})
     shadow = memory.shadow
@@ -96,6 +97,16 @@ def after_hand_back(
         watch = watch.model_copy(update={"outcome": "undecided"})
         note = f"nothing proves that version {version} may get {share} %: it goes back"
     return memory.model_copy(update={"canary": watch}), (note,)
+
+
+def _left_by_promotion(served: Served, memory: TargetMemory) -> Baseline | None:
+    """What stands in until the look after a promotion: the probation says which alias it left."""
+    probation = memory.probation
+    if probation is None or probation.outcome != "watching":
+        return None
+    if served.champion is None or served.champion.version != probation.version:
+        return None  # a way back may have been broken off half-way: mendloop's own doing
+    return Baseline(champion=probation.version, former=probation.former, masked={})
 
 
 def _masked(served: Served) -> dict[str, tuple[str, ...]]:

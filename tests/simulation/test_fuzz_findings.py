@@ -306,3 +306,50 @@ def test_a_share_that_moved_unanswered_is_judged_as_what_it_is() -> None:
         }
     )
     assert play(case).broken == ()
+
+
+def test_an_alias_taken_away_right_after_a_promotion_is_a_persons_doing() -> None:
+    """Seed 71090: between the promotion and the next look there was nothing to compare with; the
+    probation waited for ever for a former champion that nobody named any more."""
+    case = FuzzCase.model_validate(
+        {
+            "apiVersion": "mendloop.dev/v1alpha1",
+            "kind": "FuzzCase",
+            "metadata": {"name": "seed-71090"},
+            "spec": {
+                "quiet": 1,
+                "ticks": 11,
+                "hours": 12,
+                "every": 2,
+                "moves": [
+                    {"tick": 2, "do": "release", "what": "good"},
+                    {"tick": 11, "do": "drop-alias", "what": "former"},
+                ],
+            },
+        }
+    )
+    assert play(case).broken == ()
+
+
+def test_a_time_that_comes_due_in_the_middle_of_a_canary_leaves_nobody_unwatched() -> None:
+    """Seed 70140: the incident gave way to the release that was its own, and for a tick the canary
+    was nobody's."""
+    case = FuzzCase.model_validate(
+        {
+            "apiVersion": "mendloop.dev/v1alpha1",
+            "kind": "FuzzCase",
+            "metadata": {"name": "seed-70140"},
+            "spec": {
+                "world": {"retrainEvery": "1h"},
+                "quiet": 1,
+                "ticks": 12,
+                "hours": 12,
+                "every": 3,
+                "moves": [
+                    {"tick": 2, "do": "jump-clock", "amount": 30},
+                    {"tick": 12, "do": "jump-clock", "amount": 1},
+                ],
+            },
+        }
+    )
+    assert play(case).broken == ()

@@ -124,6 +124,40 @@ def test_what_is_wrong_comes_before_what_is_due(tmp_path: Path) -> None:
     assert second.goal != REFRESHED.name
 
 
+@pytest.mark.parametrize("until", ["start_canary", "promote"])
+def test_what_falls_due_again_waits_until_the_release_under_way_is_decided(
+    tmp_path: Path, until: str
+) -> None:
+    """A rollout may take longer than the period: it is looked after to its end by the incident
+    that began it, and what is due since is the next one's."""
+    patient = {"stepsPercent": [10, 50, 100], "stepDeadline": "3h", "probation": "2d"}
+    play = begin(tmp_path, HOURLY, guardrails={"coolDown": "0s"}, rollout=patient)
+    play.world.clock.advance(HOUR)
+    play.until(lambda world: acted(world, until))
+    play.world.clock.advance(HOUR)
+    play.until(lambda world: bool(refreshed(play)[1:]))
+
+    assert refreshed(play)[0] == "promoted"
+    first = incidents_of(play.world)[0]
+    assert [a.tool for a in first.actions].count("retrain_full") == 1
+    play.check()
+
+
+def test_a_challenger_that_had_to_be_undone_is_not_trained_anew_by_the_same_incident(
+    tmp_path: Path,
+) -> None:
+    """Also when the next time has come meanwhile: that is another incident's."""
+    play = begin(tmp_path, HOURLY, guardrails={"coolDown": "0s"})
+    play.world.foundry.coming = [Release(error_rate=0.3)]
+    play.world.clock.advance(HOUR)
+    play.until(lambda world: acted(world, "start_canary"))
+    play.world.clock.advance(HOUR)
+    play.until(lambda world: bool(refreshed(play)[1:]))
+
+    assert refreshed(play)[0] == "undone"
+    play.check()
+
+
 def test_a_training_for_another_reason_answers_the_calendar_as_well(tmp_path: Path) -> None:
     """The world changed and a new model was trained: what is due is counted from there."""
     play = begin(tmp_path, {"every": "12h"})

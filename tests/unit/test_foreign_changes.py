@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 
 from agents.memory import TargetMemory
-from agents.monitor.foreign import baseline_of, foreign_changes
+from agents.monitor.foreign import after_hand_back, baseline_of, foreign_changes
+from agents.monitor.performance import begin_probation
 from agents.served import Served, look
 from simulations.world import World
 from tools.workloads import ServerPhase, ServingConfig
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Served:
-    world = World(tmp_path)
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+def served(world: World) -> Served:
     return look(world.desk(), world.document)
 
 
@@ -70,3 +75,42 @@ def test_a_registry_that_does_not_answer_has_moved_no_alias(
 
     assert foreign_changes(silent, memory, busy=()) == ()
     assert baseline_of(silent, busy=()) is None
+
+
+@pytest.fixture
+def promoted(served: Served) -> Served:
+    """As a promotion leaves it: version 2 is the champion, 1 its former."""
+    assert served.champion is not None
+    newer = served.champion.model_copy(update={"version": "2"})
+    return served.model_copy(update={"champion": newer, "former": served.champion})
+
+
+def test_between_a_promotion_and_the_next_look_the_probation_says_what_was_left(
+    world: World, promoted: Served
+) -> None:
+    """Without a baseline yet, a former champion that somebody lets go of is noticed too."""
+    memory = TargetMemory(probation=begin_probation(world.document, "2", "1", None))
+    gone = promoted.model_copy(update={"former": None})
+    back = promoted.model_copy(update={"champion": promoted.former, "former": None})
+
+    assert foreign_changes(promoted, memory, busy=()) == ()
+    assert foreign_changes(gone, memory, busy=()) == (
+        "the alias 'former' was version 1, is not set",
+    )
+    assert foreign_changes(gone, memory, busy={"aliases"}) == ()
+    assert foreign_changes(back, memory, busy=()) == ()  # a way back that was broken off
+
+
+def test_a_probation_is_over_where_its_former_champion_was_exchanged_by_hand(
+    world: World, promoted: Served
+) -> None:
+    """What was counted compares with a version that is nobody's way back any more."""
+    memory = TargetMemory(probation=begin_probation(world.document, "2", "1", None))
+    assert promoted.former is not None
+    other = promoted.former.model_copy(update={"version": "7"})
+
+    kept, _ = after_hand_back(world.document, promoted, memory)
+    over, _ = after_hand_back(world.document, promoted.model_copy(update={"former": other}), memory)
+
+    assert kept.probation is not None
+    assert over.probation is None
