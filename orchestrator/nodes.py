@@ -175,7 +175,9 @@ def act(state: State, session: Session) -> State:
             return {"next": "verify"}
         case Acted.AGAIN:
             return awaiting.sleep(state, session, detail, because=step.key)
-        case Acted.BLOCKED:
+        case Acted.LATE if session.tools[step.operation.tool].contract.is_safe_return:
+            return rule_out(state, session, step, detail, for_good=False)
+        case Acted.LATE | Acted.BLOCKED:
             return rule_out(state, session, step, detail, for_good=True)
 
 

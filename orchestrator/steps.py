@@ -49,10 +49,12 @@ class StepRecord(Value):
 
 
 class Acted(StrEnum):
-    """How an act ended. AGAIN: nothing changed, try later; BLOCKED: this way is closed."""
+    """How an act ended. AGAIN: nothing changed, try later; LATE: that went on until the deadline;
+    BLOCKED: this way is closed."""
 
     DONE = "done"
     AGAIN = "again"
+    LATE = "late"
     BLOCKED = "blocked"
 
 
@@ -60,7 +62,7 @@ _ACTED: dict[Result, Acted] = {
     "applied": Acted.DONE,
     "already": Acted.DONE,
     "refused": Acted.BLOCKED,
-    "unavailable": Acted.BLOCKED,
+    "unavailable": Acted.LATE,
     "failed": Acted.BLOCKED,
 }
 
@@ -186,7 +188,7 @@ def _not_now(session: Session, step: StepRecord, reason: str) -> tuple[Acted, st
     if not _is_late(session, step):
         return Acted.AGAIN, reason
     _write_outcome(session, step, "unavailable", detail=reason)
-    return Acted.BLOCKED, reason
+    return Acted.LATE, reason
 
 
 def _write_intent(session: Session, step: StepRecord) -> None:

@@ -51,8 +51,8 @@ def facts_of(model: ManagedModel, served: Served, memory: TargetMemory) -> dict[
         SHADOW: _shadow(served, memory),
         SKEW: memory.skew,
         REFRESH: "due" if memory.refresh and memory.refresh.due else "none",
-        CHAMPION: _champion(memory),
-        FORMER: "warm" if served.former else "none",
+        CHAMPION: _champion(served, memory),
+        FORMER: "warm" if served.former or _is_half_way_back(served, memory) else "none",
         SPARES: "idle" if spare_versions(served) else "none",
     }
 
@@ -132,8 +132,19 @@ def _shadow(served: Served, memory: TargetMemory) -> Scalar:
     return watch.outcome if is_ours else "none"
 
 
-def _champion(memory: TargetMemory) -> Scalar:
+def _champion(served: Served, memory: TargetMemory) -> Scalar:
     probation = memory.probation
     if probation is None or probation.outcome == "passed":
         return "settled"
-    return "broken" if probation.outcome == "harmful" else "probation"
+    if probation.outcome == "harmful" or _is_half_way_back(served, memory):
+        return "broken"
+    return "probation"
+
+
+def _is_half_way_back(served: Served, memory: TargetMemory) -> bool:
+    """A switch back broke off when its aliases had moved already: the former champion is the
+    champion, and the version that was on probation has still to go. The same tool finishes it."""
+    probation, champion = memory.probation, served.champion
+    if probation is None or probation.outcome == "passed" or champion is None:
+        return False
+    return champion.version == probation.former

@@ -353,3 +353,42 @@ def test_a_time_that_comes_due_in_the_middle_of_a_canary_leaves_nobody_unwatched
         }
     )
     assert play(case).broken == ()
+
+
+def test_a_switch_back_that_broke_off_after_its_aliases_is_finished() -> None:
+    """Seed 83150: the way back had moved weights and aliases, but the data plane had not left the
+    bad version within the deadline, which a crash had used up; with no former champion left the
+    way back was not seen any more, its server stayed, and people were called again and again."""
+    case = FuzzCase.model_validate(
+        {
+            "apiVersion": "mendloop.dev/v1alpha1",
+            "kind": "FuzzCase",
+            "metadata": {"name": "seed-83150"},
+            "spec": {
+                "world": {"stepsPercent": [100], "shadowPercent": 50, "window": "1d"},
+                "quiet": 1,
+                "ticks": 12,
+                "hours": 12,
+                "every": 2,
+                "seconds": 30.0,
+                "moves": [{"tick": 1, "do": "release", "what": "worse"}],
+                "injections": [
+                    {
+                        "tick": 10,
+                        "call": "journal.append:before",
+                        "number": 8,
+                        "happening": "unavailable",
+                        "seconds": 14.0,
+                    },
+                    {
+                        "tick": 11,
+                        "call": "journal.append:before",
+                        "number": 4,
+                        "happening": "crash",
+                        "seconds": 5.0,
+                    },
+                ],
+            },
+        }
+    )
+    assert play(case).broken == ()

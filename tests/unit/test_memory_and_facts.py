@@ -171,10 +171,31 @@ def test_a_challenger_reads_by_its_gates_its_server_and_its_past(tmp_path: Path)
 def test_the_champion_reads_by_its_probation(tmp_path: Path, outcome: str, expected: str) -> None:
     """Settled without one."""
     world = World(tmp_path)
-    probation = begin_probation(world.document, "2", "1", world.event_time)
+    probation = begin_probation(world.document, "1", "0", world.event_time)
     probation = probation.model_copy(update={"outcome": outcome})
 
     assert facts(world, TargetMemory(probation=probation))[CHAMPION] == expected
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        ("watching", ("broken", "warm")),
+        ("harmful", ("broken", "warm")),
+        ("passed", ("settled", "none")),
+    ],
+)
+def test_a_switch_back_that_broke_off_half_way_is_seen_as_unfinished(
+    tmp_path: Path, outcome: str, expected: tuple[str, str]
+) -> None:
+    """The aliases are back where they were, the version that has to go is not gone."""
+    world = World(tmp_path)
+    probation = begin_probation(world.document, "2", "1", world.event_time)
+    probation = probation.model_copy(update={"outcome": outcome})
+
+    found = facts(world, TargetMemory(probation=probation))
+
+    assert (found[CHAMPION], found[FORMER]) == expected
 
 
 def test_data_is_faulty_while_a_fault_lasts_and_its_rows_stay_set_aside_after_it(
