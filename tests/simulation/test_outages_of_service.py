@@ -10,6 +10,7 @@ from stage import Play, acted
 from orchestrator.journal import kinds
 from simulations.rehearsal import incidents_of
 from simulations.releases import Release
+from tools.errors import Unavailable
 from tools.workloads import ServerPhase
 
 MINUTE_S = 60.0
@@ -113,6 +114,36 @@ def test_a_version_that_fails_only_under_all_traffic_is_switched_back(tmp_path: 
     assert dict(play.world.standing().aliases) == {"champion": "1"}
     assert dict(play.world.standing().shares) == {"1": 100}
     assert "restart_serving" not in play.tools()
+    play.check()
+
+
+def test_a_way_back_is_not_given_up_at_its_first_missed_deadline(tmp_path: Path) -> None:
+    """The bad version's server cannot be stopped for a while: weights and aliases are back at once,
+    the rest follows in the same incident, and nobody is called."""
+    play = Play.begin(tmp_path, rollout={"probation": "6d"})
+    version = play.world.submit_challenger(Release())
+    play.until(lambda world: acted(world, "promote"), hours=1)
+    play.world.foundry.made[version] = Release(error_rate=0.3)
+
+    def late() -> bool:
+        told = play.world.journal.events(kinds=[kinds.STEP_OUTCOME])
+        return ("switch_back", "unavailable") in [
+            (e.payload["tool"], e.payload["result"]) for e in told
+        ]
+
+    def stuck(call: str) -> None:
+        if call == "workloads.stop:before" and not late():
+            raise Unavailable("the API server does not answer")
+
+    play.world.fault = stuck
+    _minutes(play, 15)
+
+    assert late()
+    (incident,) = incidents_of(play.world)
+    assert (incident.status, incident.outcome) == ("resolved", "switched back")
+    standing = play.world.standing()
+    assert (dict(standing.aliases), dict(standing.shares)) == ({"champion": "1"}, {"1": 100})
+    assert version not in standing.servers
     play.check()
 
 

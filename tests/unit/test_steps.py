@@ -169,7 +169,7 @@ def test_what_stays_unavailable_past_the_deadline_is_closed(bench: Bench) -> Non
     bench.session.leases.acquire(bench.world.target, "rehearsal")
     step = bench.step.model_copy(update={"started_s": bench.step.started_s - 60})
 
-    assert act(bench.session, step)[0] is Acted.BLOCKED
+    assert act(bench.session, step)[0] is Acted.LATE
     assert bench.results() == ["unavailable"]
 
 
