@@ -174,6 +174,30 @@ def test_late_labels_that_speak_against_the_new_champion_switch_back(tmp_path: P
     play.check()
 
 
+def test_the_only_way_back_is_tried_again_after_a_missed_deadline(tmp_path: Path) -> None:
+    """The route was back at once, the server of the worse version cannot be stopped for a while."""
+    play = Play.begin(tmp_path, rollout={"probation": "6d"}, label={"delay": "60h"})
+    version = play.world.submit_challenger(Release(model=CHANGED))
+    play.until(lambda world: acted(world, "promote"), hours=1)
+
+    def late() -> bool:
+        told = play.world.journal.events(kinds=[kinds.STEP_OUTCOME])
+        return any(e.payload["result"] == "unavailable" for e in told)
+
+    def stuck(call: str) -> None:
+        if call == "workloads.stop:before" and not late():
+            raise Unavailable("the API server does not answer")
+
+    play.world.fault = stuck
+    (incident,) = play.until_closed()
+
+    assert late()
+    assert (incident.status, incident.outcome) == ("resolved", "switched back")
+    assert dict(play.world.standing().shares) == {"1": 100}
+    assert version not in play.world.standing().servers
+    play.check()
+
+
 def test_a_promotion_cut_off_by_a_registry_outage_is_finished_later(play: Play) -> None:
     """The champion alias moved, the challenger alias did not go: nothing is left in between."""
     failing = {"left": 3}
