@@ -99,6 +99,24 @@ def after_hand_back(
     return memory.model_copy(update={"canary": watch}), (note,)
 
 
+def forget_ended_canary(served: Served, memory: TargetMemory) -> TargetMemory:
+    """The memory without a canary that got no traffic any more and is not the challenger either.
+
+    A way back whose answer was lost, or that a pause cut off, may have moved the weights all the
+    same; once another challenger stands there, no step of a plan would remember it.
+    """
+    watch = memory.canary
+    if watch is None or not served.is_registry_known or served.percent(watch.version):
+        return memory
+    named = (served.champion, served.challenger)
+    if watch.version in [version.version for version in named if version is not None]:
+        return memory
+    refused = (
+        memory.refused if watch.version in memory.refused else (*memory.refused, watch.version)
+    )
+    return memory.model_copy(update={"canary": None, "skew": UNKNOWN, "refused": refused})
+
+
 def _left_by_promotion(served: Served, memory: TargetMemory) -> Baseline | None:
     """What stands in until the look after a promotion: the probation says which alias it left."""
     probation = memory.probation

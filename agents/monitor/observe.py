@@ -7,6 +7,7 @@ from agents.facts import SERVICE, Scalar
 from agents.memory import Compared, TargetMemory
 from agents.monitor.alerts import Heard, hear
 from agents.monitor.drift import watch_drift
+from agents.monitor.foreign import forget_ended_canary
 from agents.monitor.label_trust import watch_labels
 from agents.monitor.performance import JudgedWindow, judge_matured_windows, judge_probation
 from agents.monitor.recompute import recompute
@@ -61,6 +62,7 @@ def observe(
     """
     glance = glance or Glance()
     served = look(desk, model, memory, glance.aliases)
+    memory = forget_ended_canary(served, memory)
     pulse = feel(desk, model, memory, served, pulse or Pulse(), glance.reading)
     counted = service_facts(model, pulse)
     memory, heard = hear(desk, model, memory)

@@ -392,3 +392,43 @@ def test_a_switch_back_that_broke_off_after_its_aliases_is_finished() -> None:
         }
     )
     assert play(case).broken == ()
+
+
+def test_a_canary_that_went_back_unanswered_is_forgotten_for_the_next_challenger() -> None:
+    """Seed 91999: the weights were back, the answer lost, the step given up in a pause; meanwhile
+    somebody offered another version, and nothing in any plan ended the canary of the first."""
+    case = FuzzCase.model_validate(
+        {
+            "apiVersion": "mendloop.dev/v1alpha1",
+            "kind": "FuzzCase",
+            "metadata": {"name": "seed-91999"},
+            "spec": {
+                "quiet": 1,
+                "ticks": 8,
+                "hours": 24,
+                "every": 3,
+                "seconds": 5.0,
+                "moves": [
+                    {"tick": 3, "do": "release", "what": "skewed"},
+                    {"tick": 5, "do": "release", "what": "bad"},
+                ],
+                "injections": [
+                    {
+                        "tick": 5,
+                        "call": "traffic.patch:after",
+                        "number": 1,
+                        "happening": "crash",
+                        "seconds": 14.0,
+                    },
+                    {
+                        "tick": 8,
+                        "call": "traffic.patch:after",
+                        "number": 1,
+                        "happening": "pause",
+                        "seconds": 20.0,
+                    },
+                ],
+            },
+        }
+    )
+    assert play(case).broken == ()
