@@ -168,7 +168,6 @@ class Play:
         self.injector.is_over = True
         for do in CALMING:
             make(self.world, Move(tick=1, do=do))
-        reasons: list[str] = []
         for tick in range(1, CALM_TICKS + 1):
             if self.spec.answers != "nobody" and tick % CALM_EVERY == 1:
                 make(self.world, Move(tick=1, do="hand-back"))
@@ -178,6 +177,7 @@ class Play:
             reasons = unrest(self.world)
             if self._is_broken() or (not reasons and tick > 2):
                 return tick
+        reasons = unrest(self.world, in_full=True)
         self.world.auditor.broken += [f"no rest: {reason}" for reason in reasons]
         return CALM_TICKS
 

@@ -13,20 +13,16 @@ if TYPE_CHECKING:
     from simulations.fuzz.world import FuzzWorld
 
 
-def unrest(world: FuzzWorld) -> list[str]:
-    """What is still under way or left behind; empty when all is well."""
+def unrest(world: FuzzWorld, *, in_full: bool = False) -> list[str]:
+    """What is still under way or left behind; empty when all is well.
+
+    ``in_full``: with what open incidents wait for, which takes reading the whole journal.
+    """
     if holder_of(world.journal, world.target) == "person" or _is_stuck_by_hand(world):
         return []  # mendloop stands down until a person has put it right
     incidents = fold_incidents(world.journal.events(kinds=LIFE))
     if any(i.status == "open" for i in incidents):
-        incidents = fold_incidents(world.journal.events())
-        open_ones = [i for i in incidents if i.status in ("open", "waiting")]
-        last = {e.incident: e for e in world.journal.events()}
-        return [
-            f"{i.id} ({i.goal}) is {i.status}: {[a.tool for a in i.actions][-4:]}, last event"
-            f" {last[i.id].kind} {_short(last[i.id].payload)}"
-            for i in open_ones
-        ]
+        return _told(world) if in_full else ["an incident is open"]
     is_for_a_person = any(i.status == "escalated" for i in incidents) and (
         world.settings.autonomy != "auto" or world.hand_moved
     )
@@ -46,6 +42,17 @@ def unrest(world: FuzzWorld) -> list[str]:
     if leaked and not is_for_a_person and not world.hand_moved:
         found.append(f"servers of versions {', '.join(leaked)} are left behind")
     return found
+
+
+def _told(world: FuzzWorld) -> list[str]:
+    events = list(world.journal.events())
+    last = {e.incident: e for e in events}
+    return [
+        f"{i.id} ({i.goal}) is {i.status}: {[a.tool for a in i.actions][-4:]}, last event"
+        f" {last[i.id].kind} {_short(last[i.id].payload)}"
+        for i in fold_incidents(events)
+        if i.status in ("open", "waiting")
+    ]
 
 
 def _is_stuck_by_hand(world: FuzzWorld) -> bool:
