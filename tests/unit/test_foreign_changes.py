@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from agents.memory import TargetMemory
-from agents.monitor.foreign import after_hand_back, baseline_of, foreign_changes
+from agents.facts import UNKNOWN
+from agents.memory import CanaryWatch, TargetMemory
+from agents.monitor.foreign import (
+    after_hand_back,
+    baseline_of,
+    foreign_changes,
+    forget_ended_canary,
+)
 from agents.monitor.performance import begin_probation
 from agents.served import Served, look
 from simulations.world import World
+from tools.statistics.canary import CanaryEvidence
 from tools.workloads import ServerPhase, ServingConfig
 
 
@@ -114,3 +121,28 @@ def test_a_probation_is_over_where_its_former_champion_was_exchanged_by_hand(
 
     assert kept.probation is not None
     assert over.probation is None
+
+
+def test_a_canary_without_traffic_is_forgotten_once_it_is_not_the_challenger_either(
+    served: Served,
+) -> None:
+    """Its way back took effect; the next challenger begins with nothing of it."""
+    assert served.champion is not None
+    second, third = (served.champion.model_copy(update={"version": v}) for v in ("2", "3"))
+    watch = CanaryWatch(
+        version="2",
+        percent=10,
+        stable=served.champion,
+        challenger=second,
+        evidence=CanaryEvidence(),
+    )
+    memory = TargetMemory(canary=watch, skew="none")
+    still = served.model_copy(update={"challenger": second})
+    other = served.model_copy(update={"challenger": third})
+    silent = other.model_copy(update={"is_registry_known": False})
+
+    assert forget_ended_canary(still, memory) == memory
+    assert forget_ended_canary(silent, memory) == memory
+    for ended in (other, served):
+        after = forget_ended_canary(ended, memory)
+        assert (after.canary, after.skew, after.refused) == (None, UNKNOWN, ("2",))
