@@ -100,20 +100,17 @@ def after_hand_back(
 
 
 def forget_ended_canary(served: Served, memory: TargetMemory) -> TargetMemory:
-    """The memory without a canary that got no traffic any more and is not the challenger either.
+    """The memory without a canary whose version gets no traffic any more; it counts as refused.
 
-    A way back whose answer was lost, or that a pause cut off, may have moved the weights all the
-    same; once another challenger stands there, no step of a plan would remember it.
+    A way back whose answer was lost may have moved the weights all the same; where a pause or a
+    guardrail then ended the step, nothing else would remember that the canary is over.
     """
     watch = memory.canary
     if watch is None or not served.is_registry_known or served.percent(watch.version):
         return memory
-    named = (served.champion, served.challenger)
-    if watch.version in [version.version for version in named if version is not None]:
+    if served.champion is not None and served.champion.version == watch.version:
         return memory
-    refused = (
-        memory.refused if watch.version in memory.refused else (*memory.refused, watch.version)
-    )
+    refused = memory.refused if watch.version in memory.refused else (*memory.refused, watch.version)
     return memory.model_copy(update={"canary": None, "skew": UNKNOWN, "refused": refused})
 
 

@@ -432,3 +432,45 @@ def test_a_canary_that_went_back_unanswered_is_forgotten_for_the_next_challenger
         }
     )
     assert play(case).broken == ()
+
+
+def test_a_way_back_that_took_effect_and_was_then_denied_leaves_no_challenger_behind() -> None:
+    """Seed 100064: without another version it was the same: no traffic, a canary that nobody ended,
+    and no way for any plan."""
+    case = FuzzCase.model_validate(
+        {
+            "apiVersion": "mendloop.dev/v1alpha1",
+            "kind": "FuzzCase",
+            "metadata": {"name": "seed-100064"},
+            "spec": {
+                "quiet": 6,
+                "ticks": 16,
+                "hours": 6,
+                "seconds": 16.0,
+                "answers": "reject",
+                "moves": [
+                    {"tick": 1, "do": "drift"},
+                    {"tick": 1, "do": "train", "what": "bad"},
+                    {"tick": 10, "do": "disk-full"},
+                    {"tick": 14, "do": "disk-free"},
+                ],
+                "injections": [
+                    {
+                        "tick": 15,
+                        "call": "traffic.patch:after",
+                        "number": 2,
+                        "happening": "delay",
+                        "seconds": 20.0,
+                    },
+                    {
+                        "tick": 16,
+                        "call": "traffic.patch:before",
+                        "number": 1,
+                        "happening": "pause",
+                        "seconds": 5.0,
+                    },
+                ],
+            },
+        }
+    )
+    assert play(case).broken == ()

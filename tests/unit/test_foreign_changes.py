@@ -17,6 +17,7 @@ from agents.monitor.foreign import (
 from agents.monitor.performance import begin_probation
 from agents.served import Served, look
 from simulations.world import World
+from tools.routing import TrafficSplit
 from tools.statistics.canary import CanaryEvidence
 from tools.workloads import ServerPhase, ServingConfig
 
@@ -123,12 +124,10 @@ def test_a_probation_is_over_where_its_former_champion_was_exchanged_by_hand(
     assert over.probation is None
 
 
-def test_a_canary_without_traffic_is_forgotten_once_it_is_not_the_challenger_either(
-    served: Served,
-) -> None:
-    """Its way back took effect; the next challenger begins with nothing of it."""
+def test_a_canary_without_traffic_is_over_and_its_version_refused(served: Served) -> None:
+    """Its way back took effect, whatever became of the answer."""
     assert served.champion is not None
-    second, third = (served.champion.model_copy(update={"version": v}) for v in ("2", "3"))
+    second = served.champion.model_copy(update={"version": "2"})
     watch = CanaryWatch(
         version="2",
         percent=10,
@@ -137,12 +136,14 @@ def test_a_canary_without_traffic_is_forgotten_once_it_is_not_the_challenger_eit
         evidence=CanaryEvidence(),
     )
     memory = TargetMemory(canary=watch, skew="none")
-    still = served.model_copy(update={"challenger": second})
-    other = served.model_copy(update={"challenger": third})
-    silent = other.model_copy(update={"is_registry_known": False})
+    split = TrafficSplit(shares={"1": 90, "2": 10})
+    watched = served.model_copy(update={"route": served.route.model_copy(update={"split": split})})
+    silent = served.model_copy(update={"is_registry_known": False})
+    promoted = served.model_copy(update={"champion": second})
 
-    assert forget_ended_canary(still, memory) == memory
-    assert forget_ended_canary(silent, memory) == memory
-    for ended in (other, served):
+    for unchanged in (watched, silent, promoted):
+        assert forget_ended_canary(unchanged, memory) == memory
+    for challenger in (second, None):
+        ended = served.model_copy(update={"challenger": challenger})
         after = forget_ended_canary(ended, memory)
         assert (after.canary, after.skew, after.refused) == (None, UNKNOWN, ("2",))

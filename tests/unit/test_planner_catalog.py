@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,14 +21,17 @@ from agents.facts import (
     PROVED,
     QUALITY,
     QUARANTINE,
+    SERVICE,
+    SHADOW,
     SHARE,
     SKEW,
+    SPARES,
     TRAINING_DATA,
     UNKNOWN,
     VOCABULARY,
     Scalar,
 )
-from orchestrator.goals import DATA_TRUSTED, QUALITY_MET, RELEASE_DECIDED, Goal
+from orchestrator.goals import DATA_TRUSTED, QUALITY_MET, RELEASE_DECIDED, TIDY, Goal
 from orchestrator.planner import NoPlan, Plan, make_plan
 from simulations.population import parcels_model
 
@@ -223,3 +229,54 @@ def test_no_plan_routes_to_a_challenger_that_was_refused_or_found_harmful(facts:
             and (step.tool != "promote")
         )
         state = state | step.achieves
+
+
+def half_way_states() -> Iterator[State]:
+    """What a look can find where something is half-way and not being watched any more: traffic and
+    an undecided or harmful canary come together, a probation and a warm former champion too."""
+    for challenger, canary, share, (champion, former), spares, shadow in product(
+        ("none", "registered", "ready", "refused"),
+        ("none", "harmful", "undecided"),
+        (0, 10, 50, 100),
+        (("settled", "none"), ("settled", "warm"), ("probation", "warm"), ("broken", "warm")),
+        ("none", "idle"),
+        ("none", "watching", "passed", "harmful", "undecided"),
+    ):
+        has_challenger = challenger != "none"
+        if (canary == "none") != (share == 0) or (shadow != "none" and canary != "none"):
+            continue
+        if not has_challenger and {canary, shadow} & {"harmful", "watching", "passed"}:
+            continue
+        yield QUIET | {
+            CHALLENGER: challenger,
+            CANARY: canary,
+            SHARE: share,
+            CHAMPION: champion,
+            FORMER: former,
+            SPARES: spares,
+            SHADOW: shadow,
+            SERVICE: "answers",
+        }
+
+
+def test_whatever_is_half_way_there_is_a_way_to_leave_nothing_so() -> None:
+    """In every such state: else an incident ends with a person who has to find out what is left."""
+    model = parcels_model(
+        "history.parquet", rollout={"shadow": {"percent": 50, "for": "1m", "deadline": "5m"}}
+    )
+    tools = [
+        operation
+        for tool in all_tools().values()
+        if tool.contract.concern == TIDY.concern
+        for operation in tool.operations(model)
+    ]
+
+    states = list(half_way_states())
+    stuck = [
+        state
+        for state in states
+        if isinstance(make_plan(TIDY.name, TIDY.reached_when, state, tools, {}), NoPlan)
+    ]
+
+    assert len(states) > 300
+    assert stuck == []
