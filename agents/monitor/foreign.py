@@ -110,7 +110,9 @@ def forget_ended_canary(served: Served, memory: TargetMemory) -> TargetMemory:
         return memory
     if served.champion is not None and served.champion.version == watch.version:
         return memory
-    refused = memory.refused if watch.version in memory.refused else (*memory.refused, watch.version)
+    refused = (
+        memory.refused if watch.version in memory.refused else (*memory.refused, watch.version)
+    )
     return memory.model_copy(update={"canary": None, "skew": UNKNOWN, "refused": refused})
 
 
