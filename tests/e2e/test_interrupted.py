@@ -8,32 +8,46 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-MENDLOOP = "from orchestrator.cli.main import main; main()"
+# Whoever runs the tests in the background has SIGINT ignored, and so would every child.
+MENDLOOP = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from orchestrator.cli.main import main
+main()
+"""
 DEADLINE_S = 60.0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_campaign_tells_what_was_played_and_clears_up(
-    tmp_path: Path, number: int
-) -> None:
-    """Of two players, in the middle of their worlds."""
-    campaign = subprocess.Popen(
+@pytest.fixture
+def campaign(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long one by two players, in the middle of their worlds."""
+    with subprocess.Popen(
         [sys.executable, "-c", MENDLOOP, "simulate", "--fuzz", "--seeds", "5000", "--jobs", "2"],
         env=os.environ | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    deadline = time.monotonic() + DEADLINE_S
-    while not any(tmp_path.glob("*/*")):
-        assert time.monotonic() < deadline, "no world is played"
-        threading.Event().wait(0.05)
+    ) as started:
+        deadline = time.monotonic() + DEADLINE_S
+        while not any(tmp_path.glob("*/*")) and time.monotonic() < deadline:
+            threading.Event().wait(0.05)
+        yield started
+        started.terminate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_campaign_tells_what_was_played_and_clears_up(
+    tmp_path: Path, campaign: subprocess.Popen[str], number: int
+) -> None:
+    """By Ctrl-C, or by whatever ends a job."""
     players = psutil.Process(campaign.pid).children(recursive=True)
+    assert len(players) >= 2
 
     campaign.send_signal(number)
     shown, _ = campaign.communicate(timeout=DEADLINE_S)
