@@ -87,9 +87,8 @@ def after_hand_back(
     if served.champion is not None and served.champion.version == version:
         return ended, (f"version {version} was made the champion by hand",)
     if share == 0:
-        refused = memory.refused if version in memory.refused else (*memory.refused, version)
         note = f"version {version} got no traffic any more: it counts as refused"
-        return ended.model_copy(update={"refused": refused}), (note,)
+        return forget_ended_canary(served, memory), (note,)
     if before_each_step(model).get(share) == watch.proved_percent:
         watch = watch.model_copy(update={"percent": share, "baseline": None})
         note = f"the canary of version {version} goes on at {share} %, counting from here"
@@ -103,10 +102,13 @@ def forget_ended_canary(served: Served, memory: TargetMemory) -> TargetMemory:
     """The memory without a canary whose version gets no traffic any more; it counts as refused.
 
     A way back whose answer was lost may have moved the weights all the same; where a pause or a
-    guardrail then ended the step, nothing else would remember that the canary is over.
+    guardrail then ended the step, nothing else would remember that the canary is over. What a
+    person took away may be given back: while the route stands edited, nothing is forgotten.
     """
     watch = memory.canary
-    if watch is None or not served.is_registry_known or served.percent(watch.version):
+    if watch is None or not served.is_registry_known or served.route.edited:
+        return memory
+    if served.percent(watch.version):
         return memory
     if served.champion is not None and served.champion.version == watch.version:
         return memory

@@ -140,8 +140,10 @@ def test_a_canary_without_traffic_is_over_and_its_version_refused(served: Served
     watched = served.model_copy(update={"route": served.route.model_copy(update={"split": split})})
     silent = served.model_copy(update={"is_registry_known": False})
     promoted = served.model_copy(update={"champion": second})
+    route = served.route.model_copy(update={"edited": "weights"})
+    in_hand = served.model_copy(update={"route": route})  # whoever took it away may give it back
 
-    for unchanged in (watched, silent, promoted):
+    for unchanged in (watched, silent, promoted, in_hand):
         assert forget_ended_canary(unchanged, memory) == memory
     for challenger in (second, None):
         ended = served.model_copy(update={"challenger": challenger})
