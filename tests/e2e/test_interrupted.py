@@ -25,28 +25,34 @@ DEADLINE_S = 60.0
 
 
 @pytest.fixture
-def campaign(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A long one by two players, in the middle of their worlds."""
-    with subprocess.Popen(
+def campaign(tmp_path: Path) -> Iterator[psutil.Popen]:
+    """A long one by two players, in the middle of their worlds; ended whatever a test finds."""
+    started = psutil.Popen(
         [sys.executable, "-c", MENDLOOP, "simulate", "--fuzz", "--seeds", "5000", "--jobs", "2"],
         env=os.environ | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as started:
-        deadline = time.monotonic() + DEADLINE_S
-        while not any(tmp_path.glob("*/*")) and time.monotonic() < deadline:
-            threading.Event().wait(0.05)
-        yield started
-        started.terminate()
+    )
+    with started:
+        try:
+            deadline = time.monotonic() + DEADLINE_S
+            while not any(tmp_path.glob("*/*")):
+                assert time.monotonic() < deadline, "no world is played"
+                threading.Event().wait(0.05)
+            yield started
+        finally:
+            if started.poll() is None:
+                for process in [*started.children(recursive=True), started]:
+                    process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_campaign_tells_what_was_played_and_clears_up(
-    tmp_path: Path, campaign: subprocess.Popen[str], number: int
+    tmp_path: Path, campaign: psutil.Popen, number: int
 ) -> None:
     """By Ctrl-C, or by whatever ends a job."""
-    players = psutil.Process(campaign.pid).children(recursive=True)
+    players = campaign.children(recursive=True)
     assert len(players) >= 2
 
     campaign.send_signal(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stage import Play, Stage, closed, quick_world
@@ -20,6 +21,13 @@ from simulations.world import LEASE_S, World
 def waiting_world(folder: Path) -> tuple[World, Stage]:
     world = quick_world(folder, rollout={"stepsPercent": [100]})
     return world, Stage(world)
+
+
+def finding(seed: int, spec: dict[str, Any]) -> FuzzCase:
+    """The shrunk case of a seed."""
+    head = {"apiVersion": "mendloop.dev/v1alpha1", "kind": "FuzzCase"}
+    metadata = {"name": f"seed-{seed}"}
+    return FuzzCase.model_validate({**head, "metadata": metadata, "spec": spec})
 
 
 @pytest.mark.parametrize("write", ["registry.set_alias:after", "registry.by_alias:after"])
@@ -241,236 +249,208 @@ def test_a_promotion_that_nobody_recorded_is_watched_when_the_next_release_is_th
 ):
     """Killed between the champion's alias and the rest; the challenger's alias is somebody else's
     by the time the next controller looks, so finishing the step is denied."""
-    case = FuzzCase.model_validate(
+    found = finding(
+        481,
         {
-            "apiVersion": "mendloop.dev/v1alpha1",
-            "kind": "FuzzCase",
-            "metadata": {"name": "seed-481"},
-            "spec": {
-                "world": {"stepsPercent": [100]},
-                "quiet": 1,
-                "ticks": 6,
-                "hours": 6,
-                "every": 3,
-                "seconds": 5.0,
-                "moves": [
-                    {"tick": 1, "do": "release", "what": "worse"},
-                    {"tick": 6, "do": "release", "what": "skewed"},
-                ],
-                "injections": [
-                    {
-                        "tick": 3,
-                        "call": "registry.set_alias:after",
-                        "number": 2,
-                        "happening": "crash",
-                        "seconds": 20.0,
-                    }
-                ],
-            },
-        }
+            "world": {"stepsPercent": [100]},
+            "quiet": 1,
+            "ticks": 6,
+            "hours": 6,
+            "every": 3,
+            "seconds": 5.0,
+            "moves": [
+                {"tick": 1, "do": "release", "what": "worse"},
+                {"tick": 6, "do": "release", "what": "skewed"},
+            ],
+            "injections": [
+                {
+                    "tick": 3,
+                    "call": "registry.set_alias:after",
+                    "number": 2,
+                    "happening": "crash",
+                    "seconds": 20.0,
+                }
+            ],
+        },
     )
-    assert play(case).broken == ()
+    assert play(found).broken == ()
 
 
 def test_a_share_that_moved_unanswered_is_judged_as_what_it_is() -> None:
     """Seed 58091: the weights moved to 50 %, the lease ran out before the answer, and the champion
     crashed; the step was then called refused, the watch stayed at 10 %, and its evidence proved
     the same step again and again."""
-    case = FuzzCase.model_validate(
+    found = finding(
+        58091,
         {
-            "apiVersion": "mendloop.dev/v1alpha1",
-            "kind": "FuzzCase",
-            "metadata": {"name": "seed-58091"},
-            "spec": {
-                "world": {"rowsPerHour": 30},
-                "quiet": 1,
-                "ticks": 7,
-                "hours": 6,
-                "every": 2,
-                "seconds": 5.0,
-                "answers": "reject",
-                "moves": [
-                    {"tick": 1, "do": "release", "what": "good"},
-                    {"tick": 7, "do": "crash-server", "what": "champion"},
-                ],
-                "injections": [
-                    {
-                        "tick": 6,
-                        "call": "traffic.patch:after",
-                        "number": 1,
-                        "happening": "delay",
-                        "seconds": 70.0,
-                    }
-                ],
-            },
-        }
+            "world": {"rowsPerHour": 30},
+            "quiet": 1,
+            "ticks": 7,
+            "hours": 6,
+            "every": 2,
+            "seconds": 5.0,
+            "answers": "reject",
+            "moves": [
+                {"tick": 1, "do": "release", "what": "good"},
+                {"tick": 7, "do": "crash-server", "what": "champion"},
+            ],
+            "injections": [
+                {
+                    "tick": 6,
+                    "call": "traffic.patch:after",
+                    "number": 1,
+                    "happening": "delay",
+                    "seconds": 70.0,
+                }
+            ],
+        },
     )
-    assert play(case).broken == ()
+    assert play(found).broken == ()
 
 
 def test_an_alias_taken_away_right_after_a_promotion_is_a_persons_doing() -> None:
     """Seed 71090: between the promotion and the next look there was nothing to compare with; the
     probation waited for ever for a former champion that nobody named any more."""
-    case = FuzzCase.model_validate(
+    found = finding(
+        71090,
         {
-            "apiVersion": "mendloop.dev/v1alpha1",
-            "kind": "FuzzCase",
-            "metadata": {"name": "seed-71090"},
-            "spec": {
-                "quiet": 1,
-                "ticks": 11,
-                "hours": 12,
-                "every": 2,
-                "moves": [
-                    {"tick": 2, "do": "release", "what": "good"},
-                    {"tick": 11, "do": "drop-alias", "what": "former"},
-                ],
-            },
-        }
+            "quiet": 1,
+            "ticks": 11,
+            "hours": 12,
+            "every": 2,
+            "moves": [
+                {"tick": 2, "do": "release", "what": "good"},
+                {"tick": 11, "do": "drop-alias", "what": "former"},
+            ],
+        },
     )
-    assert play(case).broken == ()
+    assert play(found).broken == ()
 
 
 def test_a_time_that_comes_due_in_the_middle_of_a_canary_leaves_nobody_unwatched() -> None:
     """Seed 70140: the incident gave way to the release that was its own, and for a tick the canary
     was nobody's."""
-    case = FuzzCase.model_validate(
+    found = finding(
+        70140,
         {
-            "apiVersion": "mendloop.dev/v1alpha1",
-            "kind": "FuzzCase",
-            "metadata": {"name": "seed-70140"},
-            "spec": {
-                "world": {"retrainEvery": "1h"},
-                "quiet": 1,
-                "ticks": 12,
-                "hours": 12,
-                "every": 3,
-                "moves": [
-                    {"tick": 2, "do": "jump-clock", "amount": 30},
-                    {"tick": 12, "do": "jump-clock", "amount": 1},
-                ],
-            },
-        }
+            "world": {"retrainEvery": "1h"},
+            "quiet": 1,
+            "ticks": 12,
+            "hours": 12,
+            "every": 3,
+            "moves": [
+                {"tick": 2, "do": "jump-clock", "amount": 30},
+                {"tick": 12, "do": "jump-clock", "amount": 1},
+            ],
+        },
     )
-    assert play(case).broken == ()
+    assert play(found).broken == ()
 
 
 def test_a_switch_back_that_broke_off_after_its_aliases_is_finished() -> None:
     """Seed 83150: the way back had moved weights and aliases, but the data plane had not left the
     bad version within the deadline, which a crash had used up; with no former champion left the
     way back was not seen any more, its server stayed, and people were called again and again."""
-    case = FuzzCase.model_validate(
+    found = finding(
+        83150,
         {
-            "apiVersion": "mendloop.dev/v1alpha1",
-            "kind": "FuzzCase",
-            "metadata": {"name": "seed-83150"},
-            "spec": {
-                "world": {"stepsPercent": [100], "shadowPercent": 50, "window": "1d"},
-                "quiet": 1,
-                "ticks": 12,
-                "hours": 12,
-                "every": 2,
-                "seconds": 30.0,
-                "moves": [{"tick": 1, "do": "release", "what": "worse"}],
-                "injections": [
-                    {
-                        "tick": 10,
-                        "call": "journal.append:before",
-                        "number": 8,
-                        "happening": "unavailable",
-                        "seconds": 14.0,
-                    },
-                    {
-                        "tick": 11,
-                        "call": "journal.append:before",
-                        "number": 4,
-                        "happening": "crash",
-                        "seconds": 5.0,
-                    },
-                ],
-            },
-        }
+            "world": {"stepsPercent": [100], "shadowPercent": 50, "window": "1d"},
+            "quiet": 1,
+            "ticks": 12,
+            "hours": 12,
+            "every": 2,
+            "seconds": 30.0,
+            "moves": [{"tick": 1, "do": "release", "what": "worse"}],
+            "injections": [
+                {
+                    "tick": 10,
+                    "call": "journal.append:before",
+                    "number": 8,
+                    "happening": "unavailable",
+                    "seconds": 14.0,
+                },
+                {
+                    "tick": 11,
+                    "call": "journal.append:before",
+                    "number": 4,
+                    "happening": "crash",
+                    "seconds": 5.0,
+                },
+            ],
+        },
     )
-    assert play(case).broken == ()
+    assert play(found).broken == ()
 
 
 def test_a_canary_that_went_back_unanswered_is_forgotten_for_the_next_challenger() -> None:
     """Seed 91999: the weights were back, the answer lost, the step given up in a pause; meanwhile
     somebody offered another version, and nothing in any plan ended the canary of the first."""
-    case = FuzzCase.model_validate(
+    found = finding(
+        91999,
         {
-            "apiVersion": "mendloop.dev/v1alpha1",
-            "kind": "FuzzCase",
-            "metadata": {"name": "seed-91999"},
-            "spec": {
-                "quiet": 1,
-                "ticks": 8,
-                "hours": 24,
-                "every": 3,
-                "seconds": 5.0,
-                "moves": [
-                    {"tick": 3, "do": "release", "what": "skewed"},
-                    {"tick": 5, "do": "release", "what": "bad"},
-                ],
-                "injections": [
-                    {
-                        "tick": 5,
-                        "call": "traffic.patch:after",
-                        "number": 1,
-                        "happening": "crash",
-                        "seconds": 14.0,
-                    },
-                    {
-                        "tick": 8,
-                        "call": "traffic.patch:after",
-                        "number": 1,
-                        "happening": "pause",
-                        "seconds": 20.0,
-                    },
-                ],
-            },
-        }
+            "quiet": 1,
+            "ticks": 8,
+            "hours": 24,
+            "every": 3,
+            "seconds": 5.0,
+            "moves": [
+                {"tick": 3, "do": "release", "what": "skewed"},
+                {"tick": 5, "do": "release", "what": "bad"},
+            ],
+            "injections": [
+                {
+                    "tick": 5,
+                    "call": "traffic.patch:after",
+                    "number": 1,
+                    "happening": "crash",
+                    "seconds": 14.0,
+                },
+                {
+                    "tick": 8,
+                    "call": "traffic.patch:after",
+                    "number": 1,
+                    "happening": "pause",
+                    "seconds": 20.0,
+                },
+            ],
+        },
     )
-    assert play(case).broken == ()
+    assert play(found).broken == ()
 
 
 def test_a_way_back_that_took_effect_and_was_then_denied_leaves_no_challenger_behind() -> None:
     """Seed 100064: without another version it was the same: no traffic, a canary that nobody ended,
     and no way for any plan."""
-    case = FuzzCase.model_validate(
+    found = finding(
+        100064,
         {
-            "apiVersion": "mendloop.dev/v1alpha1",
-            "kind": "FuzzCase",
-            "metadata": {"name": "seed-100064"},
-            "spec": {
-                "quiet": 6,
-                "ticks": 16,
-                "hours": 6,
-                "seconds": 16.0,
-                "answers": "reject",
-                "moves": [
-                    {"tick": 1, "do": "drift"},
-                    {"tick": 1, "do": "train", "what": "bad"},
-                    {"tick": 10, "do": "disk-full"},
-                    {"tick": 14, "do": "disk-free"},
-                ],
-                "injections": [
-                    {
-                        "tick": 15,
-                        "call": "traffic.patch:after",
-                        "number": 2,
-                        "happening": "delay",
-                        "seconds": 20.0,
-                    },
-                    {
-                        "tick": 16,
-                        "call": "traffic.patch:before",
-                        "number": 1,
-                        "happening": "pause",
-                        "seconds": 5.0,
-                    },
-                ],
-            },
-        }
+            "quiet": 6,
+            "ticks": 16,
+            "hours": 6,
+            "seconds": 16.0,
+            "answers": "reject",
+            "moves": [
+                {"tick": 1, "do": "drift"},
+                {"tick": 1, "do": "train", "what": "bad"},
+                {"tick": 10, "do": "disk-full"},
+                {"tick": 14, "do": "disk-free"},
+            ],
+            "injections": [
+                {
+                    "tick": 15,
+                    "call": "traffic.patch:after",
+                    "number": 2,
+                    "happening": "delay",
+                    "seconds": 20.0,
+                },
+                {
+                    "tick": 16,
+                    "call": "traffic.patch:before",
+                    "number": 1,
+                    "happening": "pause",
+                    "seconds": 5.0,
+                },
+            ],
+        },
     )
-    assert play(case).broken == ()
+    assert play(found).broken == ()

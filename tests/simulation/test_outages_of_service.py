@@ -117,7 +117,7 @@ def test_a_version_that_fails_only_under_all_traffic_is_switched_back(tmp_path: 
     play.check()
 
 
-def test_a_way_back_is_not_given_up_at_its_first_missed_deadline(tmp_path: Path) -> None:
+def test_a_way_back_that_broke_off_is_finished_in_the_same_incident(tmp_path: Path) -> None:
     """The bad version's server cannot be stopped for a while: weights and aliases are back at once,
     the rest follows in the same incident, and nobody is called."""
     play = Play.begin(tmp_path, rollout={"probation": "6d"})
