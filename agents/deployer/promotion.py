@@ -176,10 +176,11 @@ class SwitchBack:
     def apply(self, desk: Desk, call: Call, memory: TargetMemory) -> Receipt:
         served = look(desk, call.model)
         former, champion = served.former, served.must_champion()
-        # Taken up half-way, the aliases have moved already: the probation says who has to go.
-        broken = memory.failing_version or champion.version
-        if memory.probation:
-            broken = memory.probation.version
+        broken = champion.version
+        if former is None or former.version == champion.version:
+            # Taken up half-way, the aliases have moved already: memory says who has to go.
+            probation = memory.probation
+            broken = probation.version if probation else memory.failing_version or broken
         if former is None and champion.version == broken:
             raise Refused("no former champion is left to switch back to")
         if former is not None:

@@ -178,6 +178,24 @@ def test_a_switch_back_taken_up_half_way_ends_the_broken_version_and_no_other(
     assert dict(standing.shares) == {"1": 100}
 
 
+def test_a_version_that_failed_long_ago_is_not_taken_for_the_one_that_fails_now(
+    tmp_path: Path,
+) -> None:
+    """The revival's answer was lost, so what is remembered is the outage before this one."""
+    world = World(tmp_path)
+    session = promoted(world)
+    tool = SwitchBack()
+    step = new_step(
+        session, tool.operations(world.document)[0], incident="inc-1", number=1, attempt=1
+    )
+    session.memory = TargetMemory(failing_version="1")
+    receipt = tool.apply(session.desk, call_of(session, step), session.memory)
+
+    assert receipt.memory is not None
+    assert receipt.memory.refused == ("2",)
+    assert set(world.standing().servers) == {"1"}
+
+
 def promoted(world: World) -> Session:
     """Version 2 was promoted and found worse on labels; version 1 is warm."""
     version = world.foundry.register(Release(model=CHANGED), key="second")
