@@ -219,7 +219,7 @@ class Loop:
 
     def _judge_shadow(self, arrived: int) -> None:
         """Promote on proof that it is better, and on a mean that users notice; withdraw on proof
-        that it is not, or when the next volume of data is there."""
+        that it is not, or once judged on a volume of data (labels to come judge nothing)."""
         trial = self._trial
         assert trial is not None
         number = self._committee.trial
@@ -236,14 +236,14 @@ class Loop:
             f" {len(trial.gains)} windows"
         )
         needed = 0.0 if alarm is not None else self._tolerance
-        new = self._recording.known(arrived) - self._trained_until
+        seen = len(trial.gains) * self.window
         if bounds.low > 0.0 and bounds.mean > needed:
             self._close_trial()
             self._pace.judge_volume(is_better=True, is_notable=bounds.low > self._tolerance)
             self._promote(arrived, number, VOLUME, f"{shown}: proved better")
             self._committee.settle()
             self._watch(max(0.0, self._recent_loss() - trial.mean) + trial.error)
-        elif bounds.high < self._tolerance or new >= self._pace.volume:
+        elif bounds.high < self._tolerance or seen >= self._pace.volume:
             self._close_trial()
             self._pace.judge_volume(is_better=False)
             self._committee.dismiss()

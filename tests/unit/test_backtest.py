@@ -16,9 +16,11 @@ from orchestrator.cli.home import open_journal
 from simulations.backtest import baselines
 from simulations.backtest.actions import Served
 from simulations.backtest.cli import backtest
+from simulations.backtest.deciding import VOLUME
 from simulations.backtest.learner import Learner, Stopwatch
-from simulations.backtest.loop import Loop
+from simulations.backtest.loop import SHADOW_LOOKS, Loop
 from simulations.backtest.measure import marks
+from simulations.backtest.pace import GROWTH
 from simulations.backtest.reading import Question, read_recording
 from simulations.backtest.recording import Recording, Task
 from simulations.backtest.spans import fit_best
@@ -95,6 +97,24 @@ def test_a_replay_can_be_repeated(made: Make) -> None:
 
     assert np.array_equal(np.concatenate(one.predicted), np.concatenate(two.predicted))
     assert one.actions == two.actions
+
+
+def test_a_challenger_whose_labels_come_late_is_given_the_same_chance(tmp_path: Path) -> None:
+    """Rows still without a label are no trial: with a volume of data of them there from the start,
+    it is not sent back at its first look for that."""
+    late = 300
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"a": rng.normal(size=3000), "b": rng.normal(size=3000)})
+    frame["y"] = frame["a"] + frame["b"] + 2.0 * rng.normal(size=3000) > 0
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    recording = read_recording(Question(str(tmp_path / "rows.csv"), "y", delay_rows=late))
+    actions = [a for a in _replay(recording).actions if a.trigger == VOLUME]
+    begun = {a.version: a.row for a in actions if a.action == "retrain"}
+    judged = [a.row - late - begun[a.version] for a in actions if a.action != "retrain"]
+
+    assert late >= GROWTH * recording.start
+    assert min(judged) == SHADOW_LOOKS[0] * recording.window
+    assert max(judged) > SHADOW_LOOKS[0] * recording.window
 
 
 def test_a_document_that_only_observes_changes_nothing(made: Make, tmp_path: Path) -> None:
