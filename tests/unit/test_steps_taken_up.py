@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.contract import Holds
+from agents.contract import Call, Holds
 from agents.deployer.promotion import SwitchBack
 from agents.facts import CANARY
 from agents.memory import CanaryWatch, Pinned, TargetMemory
@@ -158,11 +158,7 @@ def test_a_switch_back_taken_up_half_way_ends_the_broken_version_and_no_other(
     """The aliases may have moved already: the probation says which version has to go."""
     world = World(tmp_path)
     session = promoted(world)
-    tool = SwitchBack()
-    step = new_step(
-        session, tool.operations(world.document)[0], incident="inc-1", number=1, attempt=1
-    )
-    call = call_of(session, step)
+    tool, call = switch_back(session)
     world.fault = Trigger(Point.parse(point))
     with pytest.raises(Killed):
         tool.apply(session.desk, call, session.memory)
@@ -184,16 +180,20 @@ def test_a_version_that_failed_long_ago_is_not_taken_for_the_one_that_fails_now(
     """The revival's answer was lost, so what is remembered is the outage before this one."""
     world = World(tmp_path)
     session = promoted(world)
-    tool = SwitchBack()
-    step = new_step(
-        session, tool.operations(world.document)[0], incident="inc-1", number=1, attempt=1
-    )
     session.memory = TargetMemory(failing_version="1")
-    receipt = tool.apply(session.desk, call_of(session, step), session.memory)
+    tool, call = switch_back(session)
+    receipt = tool.apply(session.desk, call, session.memory)
 
     assert receipt.memory is not None
     assert receipt.memory.refused == ("2",)
     assert set(world.standing().servers) == {"1"}
+
+
+def switch_back(session: Session) -> tuple[SwitchBack, Call]:
+    """The tool, and a call of it by the first step of an incident."""
+    tool = SwitchBack()
+    operation = tool.operations(session.model)[0]
+    return tool, call_of(session, new_step(session, operation, incident="i", number=1, attempt=1))
 
 
 def promoted(world: World) -> Session:
